@@ -1,0 +1,216 @@
+-- The center's tables. Three column types, the same on both databases: bigint, text, blob.
+-- *_at: microseconds since 1970 in UTC. Amounts and quantities: ten-thousandths. Every table of orders is keyed by
+-- order_id first and has no foreign key to another order's rows, so that it can be distributed by order_id.
+
+-- The index: typed columns that are filtered, sorted or grouped, and the whole snapshot as canonical JSON.
+create table orders (
+    order_id            text primary key,
+    source              text not null,
+    source_order_id     text not null,
+    number              text not null,
+    kind                text not null,
+    channel             text,
+    status              text not null,
+    payment_status      text not null,
+    fulfillment_status  text not null,
+    return_status       text not null,
+    native_state        text not null,
+    held                bigint not null,
+    country             text,
+    currency            text not null,
+    customer_id         text,
+    customer_email      text,
+    customer_name       text,
+    total               bigint not null,
+    captured            bigint,
+    refunded            bigint,
+    line_count          bigint not null,
+    violations          bigint not null,
+    placed_at           bigint not null,  -- of drafts: updated_at, so that every order has a place in the default order
+    updated_at          bigint not null,
+    version             bigint not null,  -- of the source
+    revision            bigint not null,  -- of this row: grows with every write, so a cached document is keyed by it
+    content_hash        blob not null,
+    observed_at         bigint not null,
+    via                 text not null,
+    checks              text not null,    -- JSON array of invariant checks
+    document            text not null
+);
+create index orders_placed on orders (placed_at desc, order_id, revision);
+create index orders_updated on orders (updated_at desc, order_id, revision);
+create index orders_total on orders (total desc, order_id, revision);
+create index orders_source_placed on orders (source, placed_at desc, order_id, revision);
+create index orders_status_placed on orders (status, placed_at desc, order_id, revision);
+create index orders_payment_placed on orders (payment_status, placed_at desc, order_id, revision);
+create index orders_fulfillment_placed on orders (fulfillment_status, placed_at desc, order_id, revision);
+create index orders_country_placed on orders (country, placed_at desc, order_id, revision);
+create index orders_customer_placed on orders (customer_id, placed_at desc, order_id, revision);
+create index orders_email_placed on orders (customer_email, placed_at desc, order_id, revision);
+create index orders_number on orders (number, placed_at desc, order_id, revision);
+create index orders_source_updated on orders (source, updated_at, order_id, revision);
+
+-- What the source sent, verbatim. body is null where it is the document, byte for byte.
+create table raw_payloads (
+    order_id     text primary key,
+    version      bigint not null,
+    received_at  bigint not null,
+    body         blob
+);
+
+create table order_lines (
+    order_id   text not null,
+    position   bigint not null,
+    line_id    text not null,
+    sku        text,
+    name       text not null,
+    ordered    bigint not null,
+    current    bigint not null,
+    fulfilled  bigint not null,
+    canceled   bigint not null,
+    returned   bigint not null,
+    unit_price bigint not null,
+    discount   bigint not null,
+    tax        bigint not null,
+    total      bigint not null,
+    placed_at  bigint not null,
+    primary key (order_id, position)
+);
+create index order_lines_sku on order_lines (sku, placed_at desc, order_id);
+
+create table order_payments (
+    order_id    text not null,
+    payment_id  text not null,
+    method      text not null,
+    provider    text,
+    status      text not null,
+    amount      bigint not null,
+    reference   text,
+    created_at  bigint,
+    primary key (order_id, payment_id)
+);
+
+create table order_refunds (
+    order_id    text not null,
+    refund_id   text not null,
+    status      text not null,
+    amount      bigint not null,
+    payment_id  text,
+    created_at  bigint,
+    primary key (order_id, refund_id)
+);
+
+-- Each unified status an order was seen in, oldest first.
+create table order_status_changes (
+    order_id            text not null,
+    version             bigint not null,
+    observed_at         bigint not null,
+    status              text not null,
+    payment_status      text not null,
+    fulfillment_status  text not null,
+    return_status       text not null,
+    native_state        text not null,
+    primary key (order_id, version, observed_at)
+);
+
+-- The change feed. Numbers come from the one row of feed_head, updated as the last statement of each writing
+-- transaction: its row lock is held until commit, so numbers become visible in their order and without gaps.
+create table feed_head (
+    id   bigint primary key,
+    seq  bigint not null
+);
+insert into feed_head (id, seq) values (0, 0);
+
+create table order_changes (
+    seq         bigint primary key,
+    order_id    text not null,
+    version     bigint not null,
+    kind        text not null,  -- UPSERTED | DELETED
+    changed_at  bigint not null
+);
+create index order_changes_order on order_changes (order_id, seq);
+
+-- How far each source has been read. A pass has a fixed upper bound; page is where it stopped.
+create table source_sync (
+    source           text primary key,
+    high_water       bigint,
+    pass_until       bigint,
+    page             text,
+    paused           bigint not null default 0,
+    last_success_at  bigint,
+    last_error_at    bigint,
+    last_error       text,
+    lease_owner      text,
+    lease_until      bigint not null default 0
+);
+
+-- Webhooks, stored before they are acknowledged. RECEIVED -> APPLIED | QUARANTINED | FAILED (retried).
+create table webhook_inbox (
+    source        text not null,
+    webhook_id    text not null,
+    received_at   bigint not null,
+    body          blob not null,
+    state         text not null,
+    attempts      bigint not null default 0,
+    next_at       bigint not null,
+    error         text,
+    primary key (source, webhook_id)
+);
+create index webhook_inbox_due on webhook_inbox (state, next_at);
+
+-- Inputs that could not be normalized, whole. OPEN -> RESOLVED (replayed, or a newer snapshot came) | DISCARDED.
+create table quarantine (
+    id               text primary key,
+    source           text not null,
+    source_order_id  text not null,   -- empty when the input did not even say
+    input_hash       text not null,
+    via              text not null,
+    received_at      bigint not null,
+    seen             bigint not null,
+    input            blob not null,
+    path             text not null,
+    value            text not null,
+    rule             text not null,
+    state            text not null,
+    resolved_at      bigint,
+    unique (source, source_order_id, input_hash)
+);
+create index quarantine_state on quarantine (state, received_at desc, id);
+
+-- The operation ledger. DISPATCHING -> SUCCEEDED | REJECTED | ACCEPTED | UNKNOWN -> (settled) SUCCEEDED | REJECTED.
+create table operations (
+    id                text primary key,
+    principal         text not null,
+    idempotency_key   text not null,
+    input_hash        text not null,
+    source            text not null,
+    order_id          text,            -- of CREATE: known when it succeeded
+    action            text not null,
+    input             text not null,
+    expected_version  bigint,
+    dry_run           bigint not null,
+    actor             text,
+    traceparent       text,
+    state             text not null,
+    attempts          bigint not null,
+    created_at        bigint not null,
+    updated_at        bigint not null,
+    finished_at       bigint,
+    next_at           bigint not null, -- when settlement looks again
+    lease_owner       text,
+    lease_until       bigint not null,
+    result            text,            -- JSON: effects, error, version after
+    unique (principal, idempotency_key)
+);
+create index operations_order on operations (order_id, created_at desc, id);
+create index operations_due on operations (state, next_at);
+create index operations_created on operations (created_at desc, id);
+
+-- API keys: the SHA-256 of a key that was shown once.
+create table api_keys (
+    id          text primary key,
+    name        text not null,
+    role        text not null,  -- READER | OPERATOR | ADMIN
+    key_hash    text not null unique,
+    created_at  bigint not null,
+    revoked_at  bigint
+);

@@ -1,0 +1,66 @@
+//! The one schema: orders of every source, and the actions that their owners offer.
+//!
+//! It owns the names, docs and shapes that clients see and the conversion into them. It refuses business rules: what is
+//! allowed comes from the owner, what is stored from the index. That is so that the schema reads as one vocabulary
+//! whatever stands behind it.
+
+use crate::index::Index;
+use crate::ingest::Ingest;
+use crate::operation::Operations;
+use crate::source::Registry;
+
+/// What a principal may do; each role includes the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Reads orders.
+    Reader,
+    /// Also acts on orders and sees quarantine.
+    Operator,
+    /// Also administers sources and keys.
+    Admin,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The id of the API key, or `anonymous` on an open loopback server.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+}
+
+/// What the resolvers work with.
+#[derive(Clone)]
+pub struct Services {
+    /// Stored orders.
+    pub index: Index,
+    /// Reads through and quarantine.
+    pub ingest: Ingest,
+    /// The ledger.
+    pub operations: Operations,
+    /// The sources.
+    pub registry: Registry,
+}
+
+/// Limits of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct GraphqlLimits {
+    /// The most bytes of a query text.
+    pub query_bytes_max: usize,
+    /// The deepest selection.
+    pub depth_max: usize,
+    /// The greatest cost; a connection costs its page size times what is selected of each node.
+    pub complexity_max: usize,
+    /// The most aliases.
+    pub aliases_max: usize,
+    /// The most fields, fragments expanded.
+    pub fields_max: usize,
+    /// The most directives of one field.
+    pub directives_max: usize,
+    /// The largest page.
+    pub page_size_max: u32,
+    /// The most bytes of rendered orders kept in memory.
+    pub cache_bytes_max: u64,
+}

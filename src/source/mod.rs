@@ -1,0 +1,225 @@
+//! Owners as the center sees them: the port to a module, and the registry of the sources that are plugged in.
+//!
+//! It owns how a source is read, asked and understood. It refuses to store anything and to decide anything about an
+//! order: it relays what the owner says. That is so that a new kind of module is one implementation of [`OrderSource`]
+//! and nothing else in the center changes.
+
+pub mod protocol;
+pub mod registry;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use order_contract::process::ProcessDefinition;
+use order_contract::protocol::{ActionCall, ActionError, Idempotency};
+use order_contract::{
+    ActionName, AvailableAction, Effect, IdempotencyKey, InvariantCheck, OrderKind, OrderSnapshot, Rejection,
+    SourceKey, SourceOrderId,
+};
+
+pub use registry::{Registry, Source};
+
+/// Why a source could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// No answer: refused connection, time-out, TLS failure.
+    #[error("{0} could not be reached")]
+    Unreachable(SourceKey, #[source] reqwest::Error),
+    /// It asks to be left alone for a while.
+    #[error("{source_key} asks to wait{}", .retry_after_s.map(|s| format!(" {s} s")).unwrap_or_default())]
+    RateLimited {
+        /// The source.
+        source_key: SourceKey,
+        /// Seconds, when it says so.
+        retry_after_s: Option<u64>,
+    },
+    /// It answers with an error status.
+    #[error("{0} answered {1}")]
+    Status(SourceKey, u16),
+    /// It answers something that is not of the protocol: HTML, truncated JSON, a wrong type.
+    #[error("{source_key} sent an answer that is not of the protocol: {reason}")]
+    Malformed {
+        /// The source.
+        source_key: SourceKey,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Its answer is larger than the limit.
+    #[error("{source_key} sent more than {limit} bytes")]
+    TooLarge {
+        /// The source.
+        source_key: SourceKey,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// It does not take the center's credentials.
+    #[error("{0} refused the credentials")]
+    Unauthorized(SourceKey),
+}
+
+/// Why a webhook was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum EventError {
+    /// The source has no webhook secret configured.
+    #[error("this source takes no webhooks")]
+    NotConfigured,
+    /// The signature is missing, wrong or too old.
+    #[error("the signature does not verify")]
+    Signature,
+    /// The signed body is not an event of the protocol.
+    #[error("the body is not an event: {0}")]
+    Malformed(String),
+}
+
+/// One order as the source sent it, before it was understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawOrder {
+    /// The order's id, where the envelope tells it; a mapping error must be tied to an order if it can be.
+    pub source_order_id: Option<SourceOrderId>,
+    /// The record, verbatim.
+    pub body: Bytes,
+}
+
+/// A normalized order and what the source's rounding rule changed on the way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Normalized {
+    /// The order.
+    pub snapshot: OrderSnapshot,
+    /// A [`order_contract::CheckCode::Rounded`] notice for each rounded amount.
+    pub rounded: Vec<InvariantCheck>,
+}
+
+/// Which changes to list: those in `[since, until)`, page by page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChangeWindow {
+    /// Inclusive lower bound; none for everything.
+    pub since: Option<DateTime<Utc>>,
+    /// Exclusive upper bound; none on the first page of a pass: the source says what it took.
+    pub until: Option<DateTime<Utc>>,
+    /// The `next` of the page before.
+    pub page: Option<String>,
+    /// At most so many orders.
+    pub limit: u32,
+}
+
+/// One page of changed orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangePage {
+    /// The orders.
+    pub orders: Vec<RawOrder>,
+    /// Where the next page begins; none on the last.
+    pub next: Option<String>,
+    /// The upper bound of this pass, by the source's clock.
+    pub until: DateTime<Utc>,
+}
+
+/// A verified webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceEvent {
+    /// It restates the whole order.
+    Restated(RawOrder),
+    /// It says only that the order changed: fetch it.
+    Changed(SourceOrderId),
+    /// It concerns no order: acknowledge and forget.
+    Ignored,
+}
+
+/// An action as the center asks it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActionRequest {
+    /// The order; none for `create`.
+    pub order: Option<SourceOrderId>,
+    /// The verb.
+    pub action: ActionName,
+    /// The operation id: the same on every attempt.
+    pub key: IdempotencyKey,
+    /// Input, expected version, dry run, actor.
+    pub call: ActionCall,
+    /// W3C trace context, passed on.
+    pub traceparent: Option<String>,
+}
+
+/// How an ask ended, as far as can be known. Never an error: what cannot be known is `Unknown`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ActionOutcome {
+    /// Done.
+    Applied {
+        /// The order as it is now, or as it would be (dry run). None when the source does not restate it: fetch it.
+        order: Option<RawOrder>,
+        /// What was moved.
+        effects: Vec<Effect>,
+    },
+    /// Taken; its end must be probed for.
+    Accepted,
+    /// Refused; nothing changed.
+    Rejected(ActionError),
+    /// Nothing was sent: it may be tried again, whatever the source's idempotency.
+    NotSent(String),
+    /// It may or may not have happened.
+    Unknown(String),
+}
+
+/// What a source knows of an idempotency key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Probe {
+    /// It ended, or is still under way (`Accepted`).
+    Known(ActionOutcome),
+    /// It never arrived: nothing happened, and asking again is safe.
+    NeverArrived,
+    /// The source cannot tell now.
+    Undecidable(String),
+}
+
+/// What a source is and can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// What kind of business its orders belong to.
+    pub kind: OrderKind,
+    /// How safely it can be asked.
+    pub idempotency: Idempotency,
+    /// Whether it creates orders.
+    pub create: bool,
+    /// Whether it answers what-if.
+    pub dry_run: bool,
+    /// Whether it checks the expected version itself.
+    pub expected_version: bool,
+    /// The most orders of one page.
+    pub page_size_max: u32,
+}
+
+/// The port to a module that owns orders. Implementations are cheap to call and hold no order state.
+#[async_trait]
+pub trait OrderSource: Send + Sync {
+    /// What it is and can do, asking it if need be.
+    async fn describe(&self) -> Result<Capabilities, SourceError>;
+
+    /// Reads one order; `None` when the source does not have it.
+    async fn fetch(&self, id: &SourceOrderId) -> Result<Option<RawOrder>, SourceError>;
+
+    /// Reads one page of changed orders.
+    async fn list_changes(&self, window: &ChangeWindow) -> Result<ChangePage, SourceError>;
+
+    /// Turns a raw record into a canonical order, or says exactly what is wrong with it.
+    async fn normalize(&self, raw: &RawOrder) -> Result<Normalized, Rejection>;
+
+    /// Verifies a webhook over its raw bytes and says what it tells. `now` is the center's clock, for the tolerance
+    /// of signed time stamps. Pure: no IO.
+    fn parse_event(
+        &self,
+        headers: &http::HeaderMap,
+        body: &[u8],
+        now: DateTime<Utc>,
+    ) -> Result<(String, SourceEvent), EventError>;
+
+    /// What the owner would accept now.
+    async fn available_actions(&self, id: &SourceOrderId) -> Result<Vec<AvailableAction>, SourceError>;
+
+    /// Asks once. Retrying is the ledger's decision, never the client's.
+    async fn execute(&self, request: &ActionRequest) -> ActionOutcome;
+
+    /// Asks what became of a key.
+    async fn probe(&self, key: &IdempotencyKey) -> Probe;
+
+    /// The owner's state machine, where it shows one.
+    async fn process(&self) -> Result<Option<ProcessDefinition>, SourceError>;
+}
