@@ -31,6 +31,10 @@ pub struct Principal {
     pub role: Role,
 }
 
+/// W3C trace context of the request (`traceparent`), in its data beside the [`Principal`]; for [`crate::operation`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traceparent(pub String);
+
 /// What the resolvers work with.
 #[derive(Clone)]
 pub struct Services {
