@@ -1,0 +1,3 @@
+//! The demonstration keeps its promise: what the center shows adds up to the file, to the penny.
+
+mod file;
