@@ -42,7 +42,8 @@ await test('circular introspection: types of fields of types', async () => {
 
 await test('introspection by anonymous callers', async () => {
   if (await anonymousReads()) throw new Skip('the server is open to anonymous callers');
-  for (const query of ['{ __schema { types { name } } }', '{ __type(name: "Order") { name } }', '{ _service { sdl } }']) {
+  const ways = ['{ __schema { types { name } } }', '{ __type(name: "Order") { name } }', '{ _service { sdl } }'];
+  for (const query of ways) {
     const { body, text } = await post({ query }, { authorization: '' });
     const shown = Object.values(body?.data ?? {}).some((value) => value !== null);
     expect(!shown, `${query}: ${text.slice(0, 200)}`);
@@ -74,7 +75,8 @@ await test('POST as a form', async () => {
 });
 
 await test('trace mode', async () => {
-  const { body } = await post({ query: '{ __typename }' }, { 'x-apollo-tracing': '1', 'apollo-federation-include-trace': 'ftv1' });
+  const asking = { 'x-apollo-tracing': '1', 'apollo-federation-include-trace': 'ftv1' };
+  const { body } = await post({ query: '{ __typename }' }, asking);
   expect(!body?.extensions?.tracing && !body?.extensions?.ftv1, JSON.stringify(body));
 });
 
@@ -84,10 +86,11 @@ await test('error detail: replies to nonsense name no internals', async () => {
     "{ orders(search: \"'; DROP TABLE orders; --\", first: 1) { nodes { id } } }", '{ node(id: "..%2f..%2f") { id } }',
     '{ orders(first: 1, after: "eyJpZCI6MX0=") { nodes { id } } }',
   ];
-  for (const body of [...nonsense.map((query) => ({ query })), { query: 7 }, { variables: [] }, '{"query":', 'null', '[]']) {
+  const bodies = [...nonsense.map((query) => ({ query })), { query: 7 }, { variables: [] }, '{"query":', 'null', '[]'];
+  for (const body of bodies) {
     const { status, text } = await post(body);
     expect(status < 500, `${status} for ${JSON.stringify(body)}: ${text.slice(0, 200)}`);
-    const leak = text.match(/sqlx|sqlite|postgres|panicked|\.rs\b|\/home\/|\/root\/|\/usr\/|SELECT |stack|serde|axum/i)?.[0];
+    const leak = text.match(/sqlx|sqlite|postgres|panicked|\.rs\b|\/(home|root|usr)\/|SELECT |stack|serde|axum/i)?.[0];
     expect(!leak, `"${leak}" in the reply to ${JSON.stringify(body)}: ${text.slice(0, 300)}`);
   }
 });

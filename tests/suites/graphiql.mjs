@@ -37,7 +37,9 @@ try {
   await page.addInitScript((key) => {
     if (key) sessionStorage.setItem('order-center-key', key);
     globalThis.violations = [];
-    addEventListener('securitypolicyviolation', (e) => globalThis.violations.push(`${e.violatedDirective} ${e.blockedURI}`));
+    addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) =>
+      globalThis.violations.push(`${violatedDirective} ${blockedURI}`),
+    );
   }, adminKey);
 
   const execute = page.getByRole('button', { name: /Execute query|Stop query/ });
@@ -97,7 +99,7 @@ try {
     await page.getByRole('button', { name: /Execute query/ }).click();
     await opened;
     await until('connection_ack', async () => frames.some((frame) => frame.includes('connection_ack')));
-    await until('the subscription', async () => frames.some((frame) => frame.startsWith('>') && frame.includes('"subscribe"')));
+    await until('the subscription', async () => frames.some((frame) => /^>.*"subscribe"/.test(frame)));
     const stop = page.getByRole('button', { name: /Stop query/ });
     if (await stop.isVisible()) await stop.click();
     const refused = frames.find((frame) => frame.startsWith('<') && frame.includes('"type":"error"'));

@@ -14,7 +14,8 @@ copyFileSync(schema, join(work, 'schema.graphql'));
 
 await test('relay-compiler compiles @connection, @refetchable, node and a subscription', () => {
   const compiler = join(here, 'node_modules/relay-compiler/cli.js');
-  const run = spawnSync(process.execPath, [compiler, 'relay.config.json'], { cwd: join(here, 'relay'), encoding: 'utf8' });
+  const cwd = join(here, 'relay');
+  const run = spawnSync(process.execPath, [compiler, 'relay.config.json'], { cwd, encoding: 'utf8' });
   const said = `${run.stdout}\n${run.stderr}`.replace(/\u001b\[\d*m/g, '');
   expect(run.status === 0, said);
   expect(existsSync(join(work, 'artifacts/ordersPageQuery.graphql.ts')), said);

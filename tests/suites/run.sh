@@ -17,7 +17,11 @@ lacking=
 if ! command -v npm >/dev/null || ! command -v node >/dev/null; then
   lacking="no npm"
 elif ! [ -e .cache/installed ] || [ package-lock.json -nt .cache/installed ]; then
-  if npm ci --ignore-scripts >.cache/npm.log 2>&1; then touch .cache/installed; else lacking="npm ci failed (tests/suites/.cache/npm.log)"; fi
+  if npm ci --ignore-scripts >.cache/npm.log 2>&1; then
+    touch .cache/installed
+  else
+    lacking="npm ci failed (tests/suites/.cache/npm.log)"
+  fi
 fi
 
 passed=0 failed=0 skipped=0

@@ -21,6 +21,10 @@ for name, strategy in TEXT.items():
 for name in ("Long", "Int64", "BigInt"):
     schemathesis.graphql.scalar(name, st.integers(-(2**53), 2**53).map(nodes.Int))
 
-ANY = st.one_of(st.booleans().map(nodes.Boolean), st.integers(-9, 9).map(nodes.Int), st.text(max_size=20).map(nodes.String))
+ANY = st.one_of(
+    st.booleans().map(nodes.Boolean),
+    st.integers(-9, 9).map(nodes.Int),
+    st.text(max_size=20).map(nodes.String),
+)
 for name in ("JSON", "Json", "_Any"):
     schemathesis.graphql.scalar(name, ANY)

@@ -91,7 +91,8 @@ await test('complete ends a subscription and frees its id', async () => {
   state.send({ id: '1', type: 'subscribe', payload: slow });
   state.send({ id: '1', type: 'complete' });
   state.send({ id: '1', type: 'subscribe', payload: { query: '{ __typename }' } });
-  await state.until('result', () => state.received.some((m) => m.id === '1' && m.payload?.data?.__typename === 'Query'));
+  const answered = ({ id, payload }) => id === '1' && payload?.data?.__typename === 'Query';
+  await state.until('result', () => state.received.some(answered));
   expect(!state.closed, JSON.stringify(state.closed));
   state.ws.close();
 });
