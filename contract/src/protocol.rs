@@ -36,6 +36,24 @@ pub mod paths {
     pub const PROCESS: &str = "/process";
 }
 
+/// The codes of a [`Problem`] that readers depend on.
+pub mod problems {
+    /// 404 of [`super::paths::ORDER`] and what is below it: the module has no such order.
+    pub const ORDER_NOT_FOUND: &str = "ORDER_NOT_FOUND";
+    /// 404 of [`super::paths::OPERATION`]: no action ever arrived under this key, so nothing happened.
+    pub const OPERATION_NOT_FOUND: &str = "OPERATION_NOT_FOUND";
+    /// 400: the module does not speak the version in [`super::VERSION_HEADER`].
+    pub const UNSUPPORTED_PROTOCOL: &str = "UNSUPPORTED_PROTOCOL";
+    /// 400: a query parameter is unknown, malformed or out of range; an `after` that the module never issued.
+    pub const INVALID_QUERY: &str = "INVALID_QUERY";
+    /// 400: the body is not the JSON it should be, or the `Idempotency-Key` is missing or malformed.
+    pub const INVALID_REQUEST: &str = "INVALID_REQUEST";
+    /// 401: the bearer token is missing or wrong.
+    pub const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
+    /// 413: the body is larger than the module takes.
+    pub const TOO_LARGE: &str = "TOO_LARGE";
+}
+
 /// The header that carries [`VERSION`].
 pub const VERSION_HEADER: &str = "order-module-protocol";
 /// The header that carries the key of an action.
@@ -182,7 +200,8 @@ pub enum Outcome {
 
 /// The answer to an action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+// Without the bound, serde would ask `T: Default` of a field that is an `Option`.
+#[serde(rename_all = "camelCase", bound(deserialize = "T: Deserialize<'de>"))]
 pub struct ActionReply<T = OrderSnapshot> {
     /// How it ended.
     pub outcome: Outcome,

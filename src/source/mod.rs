@@ -4,8 +4,10 @@
 //! order: it relays what the owner says. That is so that a new kind of module is one implementation of [`OrderSource`]
 //! and nothing else in the center changes.
 
+pub mod egress;
 pub mod protocol;
 pub mod registry;
+pub(crate) mod wire;
 
 use async_trait::async_trait;
 use bytes::Bytes;

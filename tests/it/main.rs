@@ -1,0 +1,3 @@
+//! One integration binary: what the center promises, against real databases, real HTTP and the real modules.
+
+mod source;
