@@ -143,19 +143,20 @@ create table source_sync (
     lease_until      bigint not null default 0
 );
 
--- Webhooks, stored before they are acknowledged. RECEIVED -> APPLIED | QUARANTINED | FAILED (retried).
+-- Webhooks, stored before they are acknowledged. RECEIVED (retried) -> APPLIED | QUARANTINED | FAILED.
 create table webhook_inbox (
-    source        text not null,
-    webhook_id    text not null,
-    received_at   bigint not null,
-    body          blob not null,
-    state         text not null,
-    attempts      bigint not null default 0,
-    next_at       bigint not null,
-    error         text,
+    source           text not null,
+    webhook_id       text not null,
+    source_order_id  text,
+    body             blob,           -- the restated order, verbatim; null when the webhook only announces a change
+    received_at      bigint not null,
+    state            text not null,
+    attempts         bigint not null default 0,
+    next_at          bigint not null,
+    error            text,
     primary key (source, webhook_id)
 );
-create index webhook_inbox_due on webhook_inbox (state, next_at);
+create index webhook_inbox_due on webhook_inbox (source, state, next_at);
 
 -- Inputs that could not be normalized, whole. OPEN -> RESOLVED (replayed, or a newer snapshot came) | DISCARDED.
 create table quarantine (
@@ -174,7 +175,7 @@ create table quarantine (
     resolved_at      bigint,
     unique (source, source_order_id, input_hash)
 );
-create index quarantine_state on quarantine (state, received_at desc, id);
+create index quarantine_state on quarantine (state, source, source_order_id);
 
 -- The operation ledger. DISPATCHING -> SUCCEEDED | REJECTED | ACCEPTED | UNKNOWN -> (settled) SUCCEEDED | REJECTED.
 create table operations (

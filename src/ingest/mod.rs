@@ -4,15 +4,31 @@
 //! could not be normalized. It refuses to guess: what does not parse is kept whole with its reason, a tie is settled by
 //! reading the source again. That is so that any order, duplication or delay of inputs converges to the source's state.
 
+mod apply;
+mod health;
+mod inbox;
+mod poll;
+mod quarantine;
+mod refresh;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use order_contract::{OrderId, Rejection, SourceKey, SourceOrderId};
+use order_contract::{OrderId, Rejection, SourceKey, SourceOrderId, SourceVersion};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::database::{Database, DatabaseError, Transaction};
-use crate::index::{Applied, Index, IndexError, IndexedOrder, Via};
-use crate::source::{EventError, RawOrder, Registry, SourceError};
+use crate::database::{Database, DatabaseError};
+use crate::index::{Applied, Index, IndexError, Via};
+use crate::source::{EventError, Registry, Source, SourceError};
+
+pub use apply::Statement;
+pub(crate) use quarantine::hex;
 
 /// Tells the time; tests move it.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -32,6 +48,12 @@ pub enum IngestError {
     /// A cursor, inbox or quarantine row could not be read or written.
     #[error("could not {0}")]
     Record(&'static str, #[source] DatabaseError),
+    /// A stored row cannot be read back: it was changed from outside, or by a newer program.
+    #[error("could not understand a stored row of {0}")]
+    Row(&'static str),
+    /// Another node reads this source at the moment.
+    #[error("another node is reading {0} at the moment: try again later")]
+    Leased(SourceKey),
     /// The webhook was refused.
     #[error("could not take the webhook")]
     Event(#[source] EventError),
@@ -41,7 +63,14 @@ pub enum IngestError {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ingested {
     /// It went through the index's guard.
-    Indexed(OrderId, Applied),
+    Indexed {
+        /// The order.
+        id: OrderId,
+        /// The version that was offered.
+        version: SourceVersion,
+        /// What the guard did. A tie that is left could not be settled: its source keeps changing it under one version.
+        applied: Applied,
+    },
     /// It could not be normalized and is in quarantine.
     Quarantined(Rejection),
 }
@@ -65,13 +94,13 @@ pub struct IngestLimits {
     /// Orders of one page and one transaction.
     pub page_size: u32,
     /// How far a pass reaches back behind the last one's upper bound.
-    pub overlap: std::time::Duration,
+    pub overlap: Duration,
     /// Pause between two passes of a source.
-    pub poll_interval: std::time::Duration,
+    pub poll_interval: Duration,
     /// Tries of one webhook before it is left to polling and shown as failed.
     pub webhook_attempts_max: u32,
     /// How long a node owns a source's polling before another may take it.
-    pub lease: std::time::Duration,
+    pub lease: Duration,
 }
 
 /// The writer. Cheap to clone.
@@ -82,6 +111,18 @@ pub struct Ingest {
     registry: Registry,
     clock: Clock,
     limits: IngestLimits,
+    /// This process among those that share the database.
+    node: Arc<str>,
+    doors: Arc<BTreeMap<SourceKey, Door>>,
+}
+
+/// What this process knows of a source between two calls.
+#[derive(Default)]
+struct Door {
+    /// Wakes the inbox worker.
+    webhook: Notify,
+    /// The source asked to be left alone until then.
+    quiet_until: std::sync::Mutex<Option<tokio::time::Instant>>,
 }
 
 /// Health of a source's synchronization.
@@ -99,6 +140,8 @@ pub struct SyncState {
     pub paused: bool,
     /// Webhooks stored and not yet applied.
     pub webhook_backlog: u64,
+    /// Webhooks given up after the last try; polling brings their orders.
+    pub webhooks_failed: u64,
     /// Open quarantine records.
     pub quarantined: u64,
 }
@@ -143,115 +186,67 @@ impl Ingest {
     /// An ingest over this database and these sources.
     #[must_use]
     pub fn new(database: Database, index: Index, registry: Registry, clock: Clock, limits: IngestLimits) -> Self {
-        Self { database, index, registry, clock, limits }
+        let doors = registry.iter().map(|source| (source.key.clone(), Door::default())).collect();
+        let node = Uuid::now_v7().to_string().into();
+        Self { database, index, registry, clock, limits, node, doors: Arc::new(doors) }
     }
 
-    /// Normalizes and stores raw orders in one transaction; what cannot be normalized goes to quarantine in the same
-    /// one; ties are settled by reading the source again afterwards. `also` runs within the transaction, before its
-    /// commit: a cursor, an inbox row or an operation becomes durable together with the orders.
-    ///
-    /// # Errors
-    /// [`IngestError`]: nothing was stored.
-    pub async fn apply<F>(
-        &self,
-        source: &SourceKey,
-        raw: Vec<RawOrder>,
-        via: Via,
-        also: F,
-    ) -> Result<Vec<Ingested>, IngestError>
-    where
-        F: AsyncFnOnce(&mut Transaction) -> Result<(), DatabaseError> + Send,
-    {
-        let _ = (source, raw, via, also);
-        todo!()
+    /// Polls every source and applies webhooks until canceled. What is under way then is either whole in the database
+    /// or not in it.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut workers = JoinSet::new();
+        for source in self.registry.iter() {
+            workers.spawn(self.clone().follow(source.key.clone(), shutdown.clone()));
+            workers.spawn(self.clone().work_inbox(source.key.clone(), shutdown.clone()));
+        }
+        while let Some(ended) = workers.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "an ingest worker died");
+            }
+        }
     }
 
-    /// Reads one page of the source's changes and stores it together with the cursor.
-    ///
-    /// # Errors
-    /// [`IngestError`]: the cursor has not moved.
-    pub async fn poll_page(&self, source: &SourceKey) -> Result<PassReport, IngestError> {
-        let _ = source;
-        todo!()
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
     }
 
-    /// Polls pages until the pass is complete.
-    ///
-    /// # Errors
-    /// [`IngestError`].
-    pub async fn poll(&self, source: &SourceKey) -> Result<PassReport, IngestError> {
-        let _ = source;
-        todo!()
+    fn source(&self, key: &SourceKey) -> Result<&Source, IngestError> {
+        self.registry.get(key).ok_or_else(|| IngestError::UnknownSource(key.clone()))
+    }
+}
+
+impl IngestError {
+    /// What to tell operators: what happened, without internals.
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Self::Read(error) => error.to_string(),
+            error => error.to_string(),
+        }
     }
 
-    /// Verifies a webhook and stores it durably; returns before it is applied.
-    ///
-    /// # Errors
-    /// [`IngestError::Event`] when it is not to be trusted: nothing was stored.
-    pub async fn receive_webhook(
-        &self,
-        source: &SourceKey,
-        headers: &http::HeaderMap,
-        body: Bytes,
-    ) -> Result<WebhookReceipt, IngestError> {
-        let _ = (source, headers, body);
-        todo!()
+    /// How long the source asks to be left alone.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Read(SourceError::RateLimited { retry_after_s, .. }) => retry_after_s.map(Duration::from_secs),
+            _ => None,
+        }
     }
+}
 
-    /// Reads one order through from its source, stores it if it is newer and returns what the index then holds.
-    ///
-    /// # Errors
-    /// [`IngestError`].
-    pub async fn refresh(&self, id: &OrderId) -> Result<Option<IndexedOrder>, IngestError> {
-        let _ = id;
-        todo!()
-    }
+/// A pause that doubles with every failure up to `max`, lengthened by up to a quarter at random so that nodes which
+/// failed together do not come back together.
+pub(crate) fn backoff(base: Duration, failures: u32, max: Duration) -> Duration {
+    let pause = base.saturating_mul(1 << failures.min(20)).min(max);
+    let random = u32::from(Uuid::now_v7().as_bytes()[15]);
+    pause + pause * random / 1024
+}
 
-    /// Tries quarantined inputs again and returns how many are now resolved. `ids` empty: every open one of the source.
-    ///
-    /// # Errors
-    /// [`IngestError`].
-    pub async fn replay_quarantine(&self, source: &SourceKey, ids: &[String]) -> Result<u64, IngestError> {
-        let _ = (source, ids);
-        todo!()
-    }
+/// A stored time; microseconds outside of chrono's range cannot have been written by us.
+pub(crate) fn time(micros: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(micros).unwrap_or_default()
+}
 
-    /// Quarantined inputs, newest first, after the id of the page before.
-    ///
-    /// # Errors
-    /// [`IngestError::Record`].
-    pub async fn quarantined(
-        &self,
-        source: Option<&SourceKey>,
-        open_only: bool,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<QuarantineRecord>, IngestError> {
-        let _ = (source, open_only, after, limit);
-        todo!()
-    }
-
-    /// How a source's synchronization stands.
-    ///
-    /// # Errors
-    /// [`IngestError::Record`].
-    pub async fn sync_state(&self, source: &SourceKey) -> Result<SyncState, IngestError> {
-        let _ = source;
-        todo!()
-    }
-
-    /// Pauses or resumes polling of a source.
-    ///
-    /// # Errors
-    /// [`IngestError::Record`].
-    pub async fn set_paused(&self, source: &SourceKey, paused: bool) -> Result<(), IngestError> {
-        let _ = (source, paused);
-        todo!()
-    }
-
-    /// Runs polling of every source and the webhook worker until canceled.
-    pub async fn run(self, shutdown: tokio_util::sync::CancellationToken) {
-        let _ = (&self.index, &self.registry, &self.clock, self.limits, &self.database, shutdown);
-        todo!()
-    }
+/// A duration as stored beside times.
+pub(crate) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4)
 }
