@@ -21,7 +21,10 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     println!("cargo:rerun-if-env-changed=ORDER_CENTER_SKIP_GRAPHIQL");
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed=graphiql");
+    println!("cargo:rerun-if-changed=graphiql/src");
+    for name in SOURCES.iter().filter(|name| !name.starts_with("src/")) {
+        println!("cargo:rerun-if-changed=graphiql/{name}");
+    }
     println!("cargo:rerun-if-changed=migrations"); // embedded at compile time: cargo must notice a new one
 
     let source = root.join("graphiql");

@@ -62,7 +62,7 @@ function gatherLicenses(metafiles) {
   }
   return [...folders].sort().map((folder) => {
     const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
-    const files = readdirSync(folder).filter((file) => /^(licen[cs]e|notice)/i.test(file));
+    const files = readdirSync(folder).filter((file) => /^(licen[cs]e|notice|thirdparty)/i.test(file));
     const texts = files.map((file) => readFileSync(join(folder, file), 'utf8').trim());
     return `${name} ${version} (${license})\n\n${texts.join('\n\n')}\n`;
   }).join(`\n${'-'.repeat(80)}\n\n`);

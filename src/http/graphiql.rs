@@ -131,7 +131,8 @@ fn bundled_head(files: &[(&str, &[u8])]) -> String {
             format!("<script type=\"module\" src=\"graphiql/{name}\"></script>")
         }
     });
-    tags.collect::<Vec<_>>().join("\n    ")
+    let licenses = "<link rel=\"license\" href=\"graphiql/licenses.txt\">".to_owned();
+    tags.chain([licenses]).collect::<Vec<_>>().join("\n    ")
 }
 
 fn fallback_head() -> String {
