@@ -1,26 +1,27 @@
 -- The center's tables. Three column types, the same on both databases: bigint, text, bytea.
 -- *_at: microseconds since 1970 in UTC. Amounts and quantities: ten-thousandths. Every table of orders is keyed by
 -- order_id first and has no foreign key to another order's rows, so that it can be distributed by order_id.
+-- Texts of orders compare byte by byte (collation "C"), as SQLite's do: prefixes are ranges of an index.
 
 -- The index: typed columns that are filtered, sorted or grouped, and the whole snapshot as canonical JSON.
 create table orders (
-    order_id            text primary key,
-    source              text not null,
-    source_order_id     text not null,
-    number              text not null,
-    kind                text not null,
-    channel             text,
-    status              text not null,
-    payment_status      text not null,
-    fulfillment_status  text not null,
-    return_status       text not null,
-    native_state        text not null,
+    order_id            text collate "C" primary key,
+    source              text collate "C" not null,
+    source_order_id     text collate "C" not null,
+    number              text collate "C" not null,
+    kind                text collate "C" not null,
+    channel             text collate "C",
+    status              text collate "C" not null,
+    payment_status      text collate "C" not null,
+    fulfillment_status  text collate "C" not null,
+    return_status       text collate "C" not null,
+    native_state        text collate "C" not null,
     held                bigint not null,
-    country             text,
-    currency            text not null,
-    customer_id         text,
-    customer_email      text,
-    customer_name       text,
+    country             text collate "C",             -- ISO 3166 code, or the source's name where it has none; shipping first
+    currency            text collate "C" not null,
+    customer_id         text collate "C",
+    customer_email      text collate "C",             -- in lower case; the document keeps the original
+    customer_name       text collate "C",
     total               bigint not null,
     captured            bigint,
     refunded            bigint,
@@ -32,37 +33,37 @@ create table orders (
     revision            bigint not null,  -- of this row: grows with every write, so a cached document is keyed by it
     content_hash        bytea not null,
     observed_at         bigint not null,
-    via                 text not null,
+    via                 text collate "C" not null,
     checks              text not null,    -- JSON array of invariant checks
     document            text not null
 );
-create index orders_placed on orders (placed_at desc, order_id, revision);
-create index orders_updated on orders (updated_at desc, order_id, revision);
-create index orders_total on orders (total desc, order_id, revision);
-create index orders_source_placed on orders (source, placed_at desc, order_id, revision);
-create index orders_status_placed on orders (status, placed_at desc, order_id, revision);
-create index orders_payment_placed on orders (payment_status, placed_at desc, order_id, revision);
-create index orders_fulfillment_placed on orders (fulfillment_status, placed_at desc, order_id, revision);
-create index orders_country_placed on orders (country, placed_at desc, order_id, revision);
-create index orders_customer_placed on orders (customer_id, placed_at desc, order_id, revision);
-create index orders_email_placed on orders (customer_email, placed_at desc, order_id, revision);
-create index orders_number on orders (number, placed_at desc, order_id, revision);
-create index orders_source_updated on orders (source, updated_at, order_id, revision);
+create index orders_placed on orders (placed_at desc, order_id desc, revision);
+create index orders_updated on orders (updated_at desc, order_id desc, revision);
+create index orders_total on orders (total desc, order_id desc, revision);
+create index orders_source_placed on orders (source, placed_at desc, order_id desc, revision);
+create index orders_status_placed on orders (status, placed_at desc, order_id desc, revision);
+create index orders_payment_placed on orders (payment_status, placed_at desc, order_id desc, revision);
+create index orders_fulfillment_placed on orders (fulfillment_status, placed_at desc, order_id desc, revision);
+create index orders_country_placed on orders (country, placed_at desc, order_id desc, revision);
+create index orders_customer_placed on orders (customer_id, placed_at desc, order_id desc, revision);
+create index orders_email_placed on orders (customer_email, placed_at desc, order_id desc, revision);
+create index orders_number on orders (number, placed_at desc, order_id desc, revision);
+create index orders_source_updated on orders (source, updated_at desc, order_id desc, revision);
 
 -- What the source sent, verbatim. body is null where it is the document, byte for byte.
 create table raw_payloads (
-    order_id     text primary key,
+    order_id     text collate "C" primary key,
     version      bigint not null,
     received_at  bigint not null,
     body         bytea
 );
 
 create table order_lines (
-    order_id   text not null,
+    order_id   text collate "C" not null,
     position   bigint not null,
-    line_id    text not null,
-    sku        text,
-    name       text not null,
+    line_id    text collate "C" not null,
+    sku        text collate "C",
+    name       text collate "C" not null,
     ordered    bigint not null,
     current    bigint not null,
     fulfilled  bigint not null,
@@ -75,41 +76,44 @@ create table order_lines (
     placed_at  bigint not null,
     primary key (order_id, position)
 );
-create index order_lines_sku on order_lines (sku, placed_at desc, order_id);
+create index order_lines_sku on order_lines (sku, placed_at desc, order_id desc, position);
 
 create table order_payments (
-    order_id    text not null,
-    payment_id  text not null,
-    method      text not null,
-    provider    text,
-    status      text not null,
+    order_id    text collate "C" not null,
+    position    bigint not null,
+    payment_id  text collate "C" not null,
+    method      text collate "C" not null,
+    provider    text collate "C",
+    status      text collate "C" not null,
     amount      bigint not null,
-    reference   text,
+    reference   text collate "C",
     created_at  bigint,
-    primary key (order_id, payment_id)
+    primary key (order_id, position)
 );
 
 create table order_refunds (
-    order_id    text not null,
-    refund_id   text not null,
-    status      text not null,
+    order_id    text collate "C" not null,
+    position    bigint not null,
+    refund_id   text collate "C" not null,
+    status      text collate "C" not null,
     amount      bigint not null,
-    payment_id  text,
+    payment_id  text collate "C",
     created_at  bigint,
-    primary key (order_id, refund_id)
+    primary key (order_id, position)
 );
 
 -- Each unified status an order was seen in, oldest first.
 create table order_status_changes (
-    order_id            text not null,
+    order_id            text collate "C" not null,
+    revision            bigint not null,
     version             bigint not null,
     observed_at         bigint not null,
-    status              text not null,
-    payment_status      text not null,
-    fulfillment_status  text not null,
-    return_status       text not null,
-    native_state        text not null,
-    primary key (order_id, version, observed_at)
+    status              text collate "C" not null,
+    payment_status      text collate "C" not null,
+    fulfillment_status  text collate "C" not null,
+    return_status       text collate "C" not null,
+    native_state        text collate "C" not null,
+    primary key (order_id, revision)
 );
 
 -- The change feed. Numbers come from the one row of feed_head, updated as the last statement of each writing
@@ -122,7 +126,7 @@ insert into feed_head (id, seq) values (0, 0);
 
 create table order_changes (
     seq         bigint primary key,
-    order_id    text not null,
+    order_id    text collate "C" not null,
     version     bigint not null,
     kind        text not null,  -- UPSERTED | DELETED
     changed_at  bigint not null

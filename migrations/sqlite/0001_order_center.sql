@@ -16,10 +16,10 @@ create table orders (
     return_status       text not null,
     native_state        text not null,
     held                bigint not null,
-    country             text,
+    country             text,             -- ISO 3166 code, or the source's name where it has none; shipping first
     currency            text not null,
     customer_id         text,
-    customer_email      text,
+    customer_email      text,             -- in lower case; the document keeps the original
     customer_name       text,
     total               bigint not null,
     captured            bigint,
@@ -36,18 +36,18 @@ create table orders (
     checks              text not null,    -- JSON array of invariant checks
     document            text not null
 );
-create index orders_placed on orders (placed_at desc, order_id, revision);
-create index orders_updated on orders (updated_at desc, order_id, revision);
-create index orders_total on orders (total desc, order_id, revision);
-create index orders_source_placed on orders (source, placed_at desc, order_id, revision);
-create index orders_status_placed on orders (status, placed_at desc, order_id, revision);
-create index orders_payment_placed on orders (payment_status, placed_at desc, order_id, revision);
-create index orders_fulfillment_placed on orders (fulfillment_status, placed_at desc, order_id, revision);
-create index orders_country_placed on orders (country, placed_at desc, order_id, revision);
-create index orders_customer_placed on orders (customer_id, placed_at desc, order_id, revision);
-create index orders_email_placed on orders (customer_email, placed_at desc, order_id, revision);
-create index orders_number on orders (number, placed_at desc, order_id, revision);
-create index orders_source_updated on orders (source, updated_at, order_id, revision);
+create index orders_placed on orders (placed_at desc, order_id desc, revision);
+create index orders_updated on orders (updated_at desc, order_id desc, revision);
+create index orders_total on orders (total desc, order_id desc, revision);
+create index orders_source_placed on orders (source, placed_at desc, order_id desc, revision);
+create index orders_status_placed on orders (status, placed_at desc, order_id desc, revision);
+create index orders_payment_placed on orders (payment_status, placed_at desc, order_id desc, revision);
+create index orders_fulfillment_placed on orders (fulfillment_status, placed_at desc, order_id desc, revision);
+create index orders_country_placed on orders (country, placed_at desc, order_id desc, revision);
+create index orders_customer_placed on orders (customer_id, placed_at desc, order_id desc, revision);
+create index orders_email_placed on orders (customer_email, placed_at desc, order_id desc, revision);
+create index orders_number on orders (number, placed_at desc, order_id desc, revision);
+create index orders_source_updated on orders (source, updated_at desc, order_id desc, revision);
 
 -- What the source sent, verbatim. body is null where it is the document, byte for byte.
 create table raw_payloads (
@@ -75,10 +75,11 @@ create table order_lines (
     placed_at  bigint not null,
     primary key (order_id, position)
 );
-create index order_lines_sku on order_lines (sku, placed_at desc, order_id);
+create index order_lines_sku on order_lines (sku, placed_at desc, order_id desc, position);
 
 create table order_payments (
     order_id    text not null,
+    position    bigint not null,
     payment_id  text not null,
     method      text not null,
     provider    text,
@@ -86,22 +87,24 @@ create table order_payments (
     amount      bigint not null,
     reference   text,
     created_at  bigint,
-    primary key (order_id, payment_id)
+    primary key (order_id, position)
 );
 
 create table order_refunds (
     order_id    text not null,
+    position    bigint not null,
     refund_id   text not null,
     status      text not null,
     amount      bigint not null,
     payment_id  text,
     created_at  bigint,
-    primary key (order_id, refund_id)
+    primary key (order_id, position)
 );
 
 -- Each unified status an order was seen in, oldest first.
 create table order_status_changes (
     order_id            text not null,
+    revision            bigint not null,
     version             bigint not null,
     observed_at         bigint not null,
     status              text not null,
@@ -109,7 +112,7 @@ create table order_status_changes (
     fulfillment_status  text not null,
     return_status       text not null,
     native_state        text not null,
-    primary key (order_id, version, observed_at)
+    primary key (order_id, revision)
 );
 
 -- The change feed. Numbers come from the one row of feed_head, updated as the last statement of each writing

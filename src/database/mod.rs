@@ -231,6 +231,17 @@ pub enum Dialect {
     Postgres,
 }
 
+impl Dialect {
+    /// `column` is one of the texts that [`Value::Texts`] binds to placeholder `n`: one statement text for any number.
+    #[must_use]
+    pub fn any_of(self, column: &str, n: usize) -> String {
+        match self {
+            Self::Sqlite => format!("{column} in (select value from json_each(${n}))"),
+            Self::Postgres => format!("{column} = any(${n})"),
+        }
+    }
+}
+
 /// An open writing transaction.
 #[derive(Debug)]
 pub enum Transaction {

@@ -17,6 +17,8 @@ pub enum Value<'a> {
     Text(Option<Cow<'a, str>>),
     /// A `BYTEA` or `BLOB`.
     Bytes(Option<Cow<'a, [u8]>>),
+    /// Many `TEXT`s in one placeholder, for [`super::Dialect::any_of`]: an array, or JSON where there are no arrays.
+    Texts(Vec<String>),
 }
 
 impl From<i64> for Value<'_> {
@@ -61,12 +63,29 @@ impl<'a> From<Option<&'a [u8]>> for Value<'a> {
     }
 }
 
+/// How a database takes many texts in one placeholder.
+pub(super) trait TextList: sqlx::Database {
+    fn bind_texts<'q>(query: Query<'q, Self>, texts: &[String]) -> Query<'q, Self>;
+}
+
+impl TextList for sqlx::Postgres {
+    fn bind_texts<'q>(query: Query<'q, Self>, texts: &[String]) -> Query<'q, Self> {
+        query.bind(texts.to_vec())
+    }
+}
+
+impl TextList for sqlx::Sqlite {
+    fn bind_texts<'q>(query: Query<'q, Self>, texts: &[String]) -> Query<'q, Self> {
+        query.bind(serde_json::Value::from(texts).to_string())
+    }
+}
+
 type Query<'q, DB> = sqlx::query::Query<'q, DB, <DB as sqlx::Database>::Arguments>;
 
 /// Binds the values in order.
 pub(super) fn bind<'q, DB>(mut query: Query<'q, DB>, values: &[Value<'_>]) -> Query<'q, DB>
 where
-    DB: sqlx::Database,
+    DB: TextList,
     Option<i64>: for<'a> Encode<'a, DB> + Type<DB>,
     Option<String>: for<'a> Encode<'a, DB> + Type<DB>,
     Option<Vec<u8>>: for<'a> Encode<'a, DB> + Type<DB>,
@@ -76,6 +95,7 @@ where
             Value::Int(value) => query.bind(*value),
             Value::Text(value) => query.bind(value.as_ref().map(|text| text.clone().into_owned())),
             Value::Bytes(value) => query.bind(value.as_ref().map(|bytes| bytes.clone().into_owned())),
+            Value::Texts(texts) => DB::bind_texts(query, texts),
         };
     }
     query

@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 use order_contract::{OrderId, SourceVersion};
 use tokio::sync::watch;
 
-use super::{Index, IndexError};
+use super::{Index, IndexError, stored_id, stored_time};
+use crate::database::{DatabaseError, Row};
 
 /// A place in the feed: everything up to and including this number was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +22,15 @@ pub enum ChangeKind {
     Upserted,
     /// The source no longer has it.
     Deleted,
+}
+
+impl ChangeKind {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Upserted => "UPSERTED",
+            Self::Deleted => "DELETED",
+        }
+    }
 }
 
 /// One change of the index.
@@ -65,8 +75,10 @@ impl Index {
     /// # Errors
     /// [`IndexError::Query`].
     pub async fn changes(&self, after: FeedPosition, limit: u32) -> Result<Vec<Change>, IndexError> {
-        let _ = (after, limit);
-        todo!()
+        let sql = "select seq, order_id, version, kind, changed_at from order_changes
+            where seq > $1 order by seq limit $2";
+        let rows = self.database.fetch_all(sql, &[after.0.into(), i64::from(limit).into()]).await;
+        rows.map_err(IndexError::Query)?.iter().map(change).collect()
     }
 
     /// The newest place of the feed.
@@ -74,7 +86,9 @@ impl Index {
     /// # Errors
     /// [`IndexError::Query`].
     pub async fn feed_head(&self) -> Result<FeedPosition, IndexError> {
-        todo!()
+        let row = self.database.fetch_optional("select seq from feed_head where id = 0", &[]).await;
+        let row = row.map_err(IndexError::Query)?.ok_or_else(|| IndexError::Row("feed_head".into()))?;
+        row.int(0).map(FeedPosition).map_err(IndexError::Query)
     }
 
     /// Completes when this process committed something after `after`. Commits of other nodes do not wake it: wait with
@@ -83,4 +97,22 @@ impl Index {
         // The sender lives as long as the index, so waiting cannot fail while anyone can ask.
         let _ = self.feed.0.subscribe().wait_for(|at| *at > after).await;
     }
+}
+
+fn change(row: &Row) -> Result<Change, IndexError> {
+    let read =
+        || -> Result<_, DatabaseError> { Ok((row.int(0)?, row.text(1)?, row.int(2)?, row.text(3)?, row.int(4)?)) };
+    let (position, id, version, kind, changed_at) = read().map_err(IndexError::Query)?;
+    let corrupt = || IndexError::Row(id.clone());
+    Ok(Change {
+        position: FeedPosition(position),
+        id: stored_id(id.clone())?,
+        version: SourceVersion::try_new(version).map_err(|_| corrupt())?,
+        kind: match kind.as_str() {
+            "UPSERTED" => ChangeKind::Upserted,
+            "DELETED" => ChangeKind::Deleted,
+            _ => return Err(corrupt()),
+        },
+        changed_at: stored_time(&id, changed_at)?,
+    })
 }

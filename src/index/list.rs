@@ -1,10 +1,14 @@
 //! Pages of orders: keyset cursors only, ids and revisions from a covering index.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use order_contract::OrderId;
 
-use super::filter::Filter;
-use super::{Index, IndexError};
+use super::columns::column_text;
+use super::filter::{Condition, Filter};
+use super::{Index, IndexError, stored_id, stored_time};
+use crate::database::Value;
 
 /// What a list is sorted by. Ties are broken by the order id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,11 +88,51 @@ pub struct OrderPage {
     pub has_previous: bool,
 }
 
+/// Version of the cursor's bytes: version, sort, direction, key, id.
+const CURSOR_VERSION: u8 = 1;
+
+impl SortField {
+    fn tag(self) -> u8 {
+        match self {
+            Self::PlacedAt => b'p',
+            Self::UpdatedAt => b'u',
+            Self::Total => b't',
+        }
+    }
+
+    fn column(self) -> &'static str {
+        match self {
+            Self::PlacedAt => "placed_at",
+            Self::UpdatedAt => "updated_at",
+            Self::Total => "total",
+        }
+    }
+}
+
+impl Direction {
+    fn tag(self) -> u8 {
+        match self {
+            Self::Ascending => b'a',
+            Self::Descending => b'd',
+        }
+    }
+
+    fn reversed(self) -> Self {
+        match self {
+            Self::Ascending => Self::Descending,
+            Self::Descending => Self::Ascending,
+        }
+    }
+}
+
 impl Cursor {
     /// The text that clients send back.
     #[must_use]
     pub fn encode(&self) -> String {
-        todo!()
+        let mut bytes = vec![CURSOR_VERSION, self.sort.tag(), self.direction.tag()];
+        bytes.extend(self.key.to_be_bytes());
+        bytes.extend(self.id.to_string().into_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
     }
 
     /// Parses a client's text, for a list of this sort.
@@ -96,8 +140,17 @@ impl Cursor {
     /// # Errors
     /// [`CursorError`] tells the client what to do.
     pub fn parse(text: &str, sort: SortField, direction: Direction) -> Result<Self, CursorError> {
-        let _ = (text, sort, direction);
-        todo!()
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
+        let ([version, sort_tag, direction_tag], rest) = bytes.split_first_chunk().ok_or(CursorError::Malformed)?;
+        let (key, id) = rest.split_first_chunk().ok_or(CursorError::Malformed)?;
+        let id = std::str::from_utf8(id).ok().and_then(|id| OrderId::parse(id).ok()).ok_or(CursorError::Malformed)?;
+        if *version != CURSOR_VERSION || !b"put".contains(sort_tag) || !b"ad".contains(direction_tag) {
+            return Err(CursorError::Malformed);
+        }
+        if (*sort_tag, *direction_tag) != (sort.tag(), direction.tag()) {
+            return Err(CursorError::OtherSort);
+        }
+        Ok(Self { sort, direction, key: i64::from_be_bytes(*key), id })
     }
 }
 
@@ -107,8 +160,22 @@ impl Index {
     /// # Errors
     /// [`IndexError::Query`].
     pub async fn list(&self, list: &OrderList) -> Result<OrderPage, IndexError> {
-        let _ = list;
-        todo!()
+        let (sql, values) = page_sql(list);
+        let rows = self.database.fetch_all(&sql, &values).await.map_err(IndexError::Query)?;
+        let more = rows.len() > list.limit as usize;
+        let listed = rows.iter().take(list.limit as usize).map(|row| {
+            let id = stored_id(row.text(0).map_err(IndexError::Query)?)?;
+            let (revision, key) = (row.int(1).map_err(IndexError::Query)?, row.int(2).map_err(IndexError::Query)?);
+            let cursor = Cursor { sort: list.sort, direction: list.direction, key, id: id.clone() };
+            Ok(ListedOrder { id, revision, cursor })
+        });
+        let mut orders = listed.collect::<Result<Vec<_>, IndexError>>()?;
+        // Toward where the page was read the extra row tells; on the other side there is what the cursor stood on.
+        if list.backward {
+            orders.reverse();
+            return Ok(OrderPage { orders, has_next: list.before.is_some(), has_previous: more });
+        }
+        Ok(OrderPage { orders, has_next: more, has_previous: list.after.is_some() })
     }
 
     /// Counts exactly. Its cost grows with the answer: only when asked for.
@@ -116,8 +183,11 @@ impl Index {
     /// # Errors
     /// [`IndexError::Query`].
     pub async fn count(&self, filter: &Filter) -> Result<u64, IndexError> {
-        let _ = filter;
-        todo!()
+        let mut condition = Condition::default();
+        condition.filter(filter);
+        let sql = format!("select count(*) from orders where {}", condition.sql);
+        let row = self.database.fetch_optional(&sql, &condition.values).await.map_err(IndexError::Query)?;
+        row.map_or(Ok(0), |row| row.int(0)).map(i64::unsigned_abs).map_err(IndexError::Query)
     }
 
     /// The newest `updated_at` the index has of a source, for lag.
@@ -125,7 +195,54 @@ impl Index {
     /// # Errors
     /// [`IndexError::Query`].
     pub async fn newest_update(&self, source: &order_contract::SourceKey) -> Result<Option<DateTime<Utc>>, IndexError> {
-        let _ = source;
-        todo!()
+        let sql = "select updated_at from orders where source = $1 order by updated_at desc limit 1";
+        let row = self.database.fetch_optional(sql, &[source.as_str().into()]).await.map_err(IndexError::Query)?;
+        let Some(row) = row else { return Ok(None) };
+        stored_time(source.as_str(), row.int(0).map_err(IndexError::Query)?).map(Some)
     }
+}
+
+/// The statement of a page. Sort column and id run in the same direction, so that a cursor is one row comparison, which
+/// both databases take as a bound of the index scan.
+fn page_sql(list: &OrderList) -> (String, Vec<Value<'static>>) {
+    let mut condition = Condition::default();
+    let column = list.sort.column();
+    // Lines carry the time of their order: a list by SKU walks them in its order instead of sorting what it finds.
+    let split = list.filter.split_sku().filter(|_| list.sort == SortField::PlacedAt);
+    let filter = split.as_ref().map_or(&list.filter, |(_, rest)| rest);
+    let (from, table) = match &split {
+        None => ("orders where".to_owned(), "orders"),
+        Some((sku, _)) => {
+            let sku = condition.bind(column_text(sku));
+            // The first line of an order stands for it, however many lines have that SKU.
+            let from = format!(
+                "order_lines cross join orders where orders.order_id = order_lines.order_id
+                 and order_lines.sku = {sku} and not exists (select 1 from order_lines earlier
+                 where earlier.order_id = order_lines.order_id and earlier.sku = order_lines.sku
+                 and earlier.position < order_lines.position) and"
+            );
+            (from, "order_lines")
+        }
+    };
+    condition.filter(filter);
+    let mut keyset = String::new();
+    let forward = if list.direction == Direction::Descending { "<" } else { ">" };
+    let backward = if list.direction == Direction::Descending { ">" } else { "<" };
+    for (cursor, operator) in [(&list.after, forward), (&list.before, backward)] {
+        if let Some(cursor) = cursor {
+            let (key, id) = (condition.bind(cursor.key), condition.bind(cursor.id.to_string()));
+            keyset += &format!(" and ({table}.{column}, {table}.order_id) {operator} ({key}, {id})");
+        }
+    }
+    let limit = condition.bind(i64::from(list.limit) + 1);
+    let direction = match if list.backward { list.direction.reversed() } else { list.direction } {
+        Direction::Ascending => "asc",
+        Direction::Descending => "desc",
+    };
+    let sql = format!(
+        "select orders.order_id, orders.revision, {table}.{column} from {from} {}{keyset}
+         order by {table}.{column} {direction}, {table}.order_id {direction} limit {limit}",
+        condition.sql
+    );
+    (sql, condition.values)
 }

@@ -5,6 +5,7 @@
 //! snapshot only where it is newer. That is so that any order, repetition or delay of inputs converges to one state.
 
 mod aggregate;
+mod columns;
 mod feed;
 mod filter;
 mod list;
@@ -31,6 +32,9 @@ pub enum IndexError {
     /// The database failed on a write.
     #[error("could not write the order index")]
     Write(#[source] DatabaseError),
+    /// An order cannot be written as JSON.
+    #[error("could not encode the document of {0}")]
+    Encode(String, #[source] serde_json::Error),
     /// A stored document cannot be read back: it was changed from outside, or by a newer program.
     #[error("could not read the stored document of {0}")]
     Document(String, #[source] order_contract::Rejection),
@@ -111,6 +115,25 @@ pub struct Held {
     pub version: SourceVersion,
     /// The hash of the document.
     pub content_hash: ContentHash,
+}
+
+impl Held {
+    fn from_row(id: &str, version: i64, hash: Vec<u8>) -> Result<Self, IndexError> {
+        let version = SourceVersion::try_new(version).ok();
+        let hash = hash.try_into().ok().map(ContentHash);
+        let held = version.zip(hash).map(|(version, content_hash)| Self { version, content_hash });
+        held.ok_or_else(|| IndexError::Row(id.to_owned()))
+    }
+}
+
+/// The id in a stored row.
+fn stored_id(id: String) -> Result<OrderId, IndexError> {
+    OrderId::parse(&id).map_err(|_| IndexError::Row(id))
+}
+
+/// The time in a stored row.
+fn stored_time(id: &str, micros: i64) -> Result<DateTime<Utc>, IndexError> {
+    DateTime::from_timestamp_micros(micros).ok_or_else(|| IndexError::Row(id.to_owned()))
 }
 
 /// The index. Cheap to clone.

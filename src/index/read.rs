@@ -1,9 +1,9 @@
 //! Reading single orders and their documents.
 
-use order_contract::OrderId;
+use order_contract::{OrderId, OrderSnapshot, PaymentStatus, Rejection, Rounding, parse_snapshot};
 
-use super::{Held, Index, IndexError, IndexedOrder};
-use crate::database::{Database, Value};
+use super::{ContentHash, Held, Index, IndexError, IndexedOrder, Via, stored_id, stored_time};
+use crate::database::{Database, DatabaseError, Row, Value};
 
 impl Index {
     /// The index in this database.
@@ -17,8 +17,7 @@ impl Index {
     /// # Errors
     /// [`IndexError`].
     pub async fn find(&self, id: &OrderId) -> Result<Option<IndexedOrder>, IndexError> {
-        let _ = id;
-        todo!()
+        Ok(self.find_many(std::slice::from_ref(id)).await?.pop())
     }
 
     /// The orders of these ids, in no particular order; unknown ids are left out. At most 500 ids.
@@ -26,8 +25,14 @@ impl Index {
     /// # Errors
     /// [`IndexError`].
     pub async fn find_many(&self, ids: &[OrderId]) -> Result<Vec<IndexedOrder>, IndexError> {
-        let _ = ids;
-        todo!()
+        let sql = format!(
+            "select order_id, revision, payment_status, checks, content_hash, observed_at, via, document
+             from orders where {}",
+            self.database.dialect().any_of("order_id", 1)
+        );
+        let ids = ids.iter().map(OrderId::to_string).collect();
+        let rows = self.database.fetch_all(&sql, &[Value::Texts(ids)]).await.map_err(IndexError::Query)?;
+        rows.iter().map(indexed_order).collect()
     }
 
     /// What the index holds of an order, without its document.
@@ -35,8 +40,12 @@ impl Index {
     /// # Errors
     /// [`IndexError::Query`].
     pub async fn held(&self, id: &OrderId) -> Result<Option<Held>, IndexError> {
-        let _ = id;
-        todo!()
+        let id = id.to_string();
+        let sql = "select version, content_hash from orders where order_id = $1";
+        let row = self.database.fetch_optional(sql, &[id.as_str().into()]).await.map_err(IndexError::Query)?;
+        let Some(row) = row else { return Ok(None) };
+        let (version, hash) = (row.int(0).map_err(IndexError::Query)?, row.bytes(1).map_err(IndexError::Query)?);
+        Held::from_row(&id, version, hash).map(Some)
     }
 
     /// What the source sent for this order, verbatim.
@@ -44,7 +53,38 @@ impl Index {
     /// # Errors
     /// [`IndexError::Query`].
     pub async fn raw_payload(&self, id: &OrderId) -> Result<Option<Vec<u8>>, IndexError> {
-        let _ = (id, Value::from(0));
-        todo!()
+        let sql = "select raw_payloads.body, orders.document from raw_payloads
+            join orders on orders.order_id = raw_payloads.order_id where raw_payloads.order_id = $1";
+        let row = self.database.fetch_optional(sql, &[id.to_string().into()]).await.map_err(IndexError::Query)?;
+        let Some(row) = row else { return Ok(None) };
+        let read = || row.opt_bytes(0)?.map_or_else(|| row.text(1).map(String::into_bytes), Ok);
+        read().map(Some).map_err(IndexError::Query)
+    }
+}
+
+fn indexed_order(row: &Row) -> Result<IndexedOrder, IndexError> {
+    let read = || -> Result<_, DatabaseError> {
+        Ok((row.text(0)?, row.int(1)?, row.text(2)?, row.text(3)?, row.bytes(4)?, row.int(5)?, row.text(6)?))
+    };
+    let (id_text, revision, payment_status, checks, hash, observed_at, via) = read().map_err(IndexError::Query)?;
+    let corrupt = || IndexError::Row(id_text.clone());
+    let document = row.text(7).map_err(IndexError::Query)?;
+    Ok(IndexedOrder {
+        id: stored_id(id_text.clone())?,
+        revision,
+        snapshot: decode(&document).map_err(|rejection| IndexError::Document(id_text.clone(), rejection))?,
+        payment_status: PaymentStatus::parse(&payment_status).ok_or_else(corrupt)?,
+        checks: serde_json::from_str(&checks).map_err(|_| corrupt())?,
+        content_hash: ContentHash(hash.try_into().map_err(|_| corrupt())?),
+        observed_at: stored_time(&id_text, observed_at)?,
+        via: Via::parse(&via).ok_or_else(corrupt)?,
+    })
+}
+
+/// A stored document was checked when it came in; the parser is asked only to say what is wrong.
+fn decode(document: &str) -> Result<OrderSnapshot, Rejection> {
+    match serde_json::from_str(document) {
+        Ok(snapshot) => Ok(snapshot),
+        Err(_) => parse_snapshot(document.as_bytes(), Rounding::Refuse).map(|(snapshot, _)| snapshot),
     }
 }
