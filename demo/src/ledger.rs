@@ -78,6 +78,19 @@ pub struct Sums {
     pub reversed: Amount,
 }
 
+impl Sums {
+    /// These sums and others.
+    #[must_use]
+    pub fn with(self, other: &Self) -> Self {
+        Self {
+            orders: self.orders + other.orders,
+            lines: self.lines + other.lines,
+            ordered: self.ordered + other.ordered,
+            reversed: self.reversed + other.reversed,
+        }
+    }
+}
+
 /// Cancellation invoices by what became of their lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cancellations {
@@ -285,12 +298,7 @@ impl Ledger {
     /// The sums over all countries.
     #[must_use]
     pub fn total(&self) -> Sums {
-        self.countries.values().fold(Sums::default(), |sum, c| Sums {
-            orders: sum.orders + c.orders,
-            lines: sum.lines + c.lines,
-            ordered: sum.ordered + c.ordered,
-            reversed: sum.reversed + c.reversed,
-        })
+        self.countries.values().fold(Sums::default(), Sums::with)
     }
 
     /// Whether orders − reversals + left-overs are exactly the sum over all lines of the file.

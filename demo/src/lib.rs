@@ -6,3 +6,4 @@
 pub mod country;
 pub mod invoices;
 pub mod ledger;
+pub mod report;

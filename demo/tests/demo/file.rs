@@ -20,8 +20,10 @@ struct Text {
 }
 
 fn thousandths(price: &str) -> i64 {
-    let (whole, fraction) = price.trim_start_matches('-').split_once('.').unwrap_or((price.trim_start_matches('-'), ""));
-    let amount = whole.parse::<i64>().expect("digits") * 1000 + format!("{fraction:0<3}").parse::<i64>().expect("digits");
+    let (whole, fraction) =
+        price.trim_start_matches('-').split_once('.').unwrap_or((price.trim_start_matches('-'), ""));
+    let amount =
+        whole.parse::<i64>().expect("digits") * 1000 + format!("{fraction:0<3}").parse::<i64>().expect("digits");
     if price.starts_with('-') { -amount } else { amount }
 }
 

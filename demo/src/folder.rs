@@ -1,0 +1,151 @@
+//! The folder that a demonstration lives in: the module's database, the center's, and what ties them together.
+//!
+//! It owns the names in the folder, the module's credentials and the note of which file was loaded. It refuses to mix
+//! two files in one folder. That is so that a second start continues exactly where the first one ended.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use crate::invoices::Survey;
+
+/// Why the folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// A file in it cannot be read, written or removed.
+    #[error("cannot {0} {path}", path = .1.display())]
+    File(&'static str, PathBuf, #[source] std::io::Error),
+    /// The note is not one that we wrote.
+    #[error("{} is damaged: start over with --fresh", .0.display())]
+    Note(PathBuf, #[source] serde_json::Error),
+    /// It holds the orders of another file.
+    #[error("{} holds the orders of another file: start over with --fresh, or name another --data-dir", .0.display())]
+    OtherFile(PathBuf),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+/// What is remembered between two starts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Note {
+    /// The file: its lines, invoices and sum.
+    file: (u64, usize, String),
+    /// Whether all of its orders are in the module.
+    imported: bool,
+    token: String,
+    webhook_secret: String,
+}
+
+/// A folder, ready to be used.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    note: Note,
+}
+
+impl Folder {
+    /// Opens or creates the folder for a file; `fresh` removes what earlier demonstrations left in it.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn open(path: &Path, fresh: bool, survey: &Survey) -> Result<Self, FolderError> {
+        fs::create_dir_all(path).map_err(|e| FolderError::File("create", path.to_owned(), e))?;
+        let file = (survey.lines, survey.invoices(), survey.value.to_string());
+        let note = path.join(NOTE);
+        if fresh {
+            for name in [NOTE, MODULE, CENTER] {
+                for suffix in ["", "-wal", "-shm"] {
+                    let gone = path.join(format!("{name}{suffix}"));
+                    match fs::remove_file(&gone) {
+                        Err(e) if e.kind() != ErrorKind::NotFound => return Err(FolderError::File("remove", gone, e)),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        let folder = match fs::read(&note) {
+            Ok(text) => {
+                let note = serde_json::from_slice(&text).map_err(|e| FolderError::Note(note, e))?;
+                Self { path: path.to_owned(), note }
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                let note =
+                    Note { file: file.clone(), imported: false, token: random()?, webhook_secret: random()? };
+                let folder = Self { path: path.to_owned(), note };
+                folder.save()?;
+                folder
+            }
+            Err(e) => return Err(FolderError::File("read", note, e)),
+        };
+        if folder.note.file == file { Ok(folder) } else { Err(FolderError::OtherFile(path.to_owned())) }
+    }
+
+    /// Whether all orders of the file are in the module.
+    #[must_use]
+    pub fn imported(&self) -> bool {
+        self.note.imported
+    }
+
+    /// Remembers that they are.
+    ///
+    /// # Errors
+    /// [`FolderError::File`].
+    pub fn set_imported(&mut self) -> Result<(), FolderError> {
+        self.note.imported = true;
+        self.save()
+    }
+
+    /// The module's database.
+    #[must_use]
+    pub fn module_database(&self) -> PathBuf {
+        self.path.join(MODULE)
+    }
+
+    /// The center's database, unless another one is named.
+    #[must_use]
+    pub fn center_database(&self) -> PathBuf {
+        self.path.join(CENTER)
+    }
+
+    /// The token that the module wants from the center.
+    #[must_use]
+    pub fn token(&self) -> SecretString {
+        self.note.token.clone().into()
+    }
+
+    /// The secret that the module signs webhooks with.
+    #[must_use]
+    pub fn webhook_secret(&self) -> SecretString {
+        format!("whsec_{}", self.note.webhook_secret).into()
+    }
+
+    /// Writes the note beside the old one and puts it in its place, readable by its owner only.
+    fn save(&self) -> Result<(), FolderError> {
+        let (path, new) = (self.path.join(NOTE), self.path.join(format!("{NOTE}.new")));
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let text = serde_json::to_vec_pretty(&self.note).map_err(|e| FolderError::Note(path.clone(), e))?;
+        let written = options.open(&new).and_then(|mut file| {
+            file.write_all(&text)?;
+            file.sync_all()
+        });
+        written.and_then(|()| fs::rename(&new, &path)).map_err(|e| FolderError::File("write", path, e))
+    }
+}
+
+const NOTE: &str = "demo.json";
+const MODULE: &str = "retail.db";
+const CENTER: &str = "center.db";
+
+/// 256 random bits in base64.
+fn random() -> Result<String, FolderError> {
+    let mut bytes = [0; 32];
+    rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes).map_err(|_| FolderError::Random)?;
+    Ok(base64::engine::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes))
+}
