@@ -73,8 +73,7 @@ impl Folder {
                 Self { path: path.to_owned(), note }
             }
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                let note =
-                    Note { file: file.clone(), imported: false, token: random()?, webhook_secret: random()? };
+                let note = Note { file: file.clone(), imported: false, token: random()?, webhook_secret: random()? };
                 let folder = Self { path: path.to_owned(), note };
                 folder.save()?;
                 folder

@@ -4,6 +4,9 @@
 //! reach into the center: everything it shows comes over the protocol and over GraphQL, as for any other user.
 
 pub mod country;
+pub mod folder;
 pub mod invoices;
 pub mod ledger;
+pub mod module;
+pub mod orders;
 pub mod report;

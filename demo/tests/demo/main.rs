@@ -1,3 +1,4 @@
 //! The demonstration keeps its promise: what the center shows adds up to the file, to the penny.
 
 mod file;
+mod module;
