@@ -191,7 +191,6 @@ create table operations (
     action            text not null,
     input             text not null,
     expected_version  bigint,
-    dry_run           bigint not null,
     actor             text,
     traceparent       text,
     state             text not null,
@@ -199,9 +198,7 @@ create table operations (
     created_at        bigint not null,
     updated_at        bigint not null,
     finished_at       bigint,
-    next_at           bigint not null, -- when settlement looks again
-    lease_owner       text,
-    lease_until       bigint not null,
+    next_at           bigint not null, -- until then its node has it, or settlement leaves it alone
     result            text,            -- JSON: effects, error, version after
     unique (principal, idempotency_key)
 );

@@ -4,12 +4,12 @@
 use std::borrow::Cow;
 
 use futures_util::future::join_all;
-use order_contract::{OrderId, Rejection, SourceKey};
+use order_contract::{OrderId, SourceKey};
 
 use super::{Ingest, IngestError, Ingested, quarantine};
 use crate::database::{DatabaseError, Transaction, Value};
 use crate::index::{Applied, Entry, Precondition, Via};
-use crate::source::{Normalized, RawOrder};
+use crate::source::RawOrder;
 
 /// How often a tie is read again before it is left to the next pass: only a source that changes an order without
 /// changing its version, faster than it can be read, needs more.
@@ -76,7 +76,7 @@ impl Ingest {
             let now = (self.clock)();
             let (mut entries, mut places, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
             for ((slot, (raw, precondition)), outcome) in round.into_iter().zip(normalized) {
-                match outcome.and_then(|order| belongs(&raw, order)) {
+                match outcome {
                     Ok(order) => {
                         let id = OrderId::new(source.clone(), order.snapshot.source_order_id.clone());
                         places.push((slot, id, order.snapshot.version));
@@ -142,18 +142,6 @@ impl Ingest {
                 }
             }
         }
-    }
-}
-
-/// Refuses an answer about another order than the one its envelope names.
-fn belongs(raw: &RawOrder, order: Normalized) -> Result<Normalized, Rejection> {
-    match &raw.source_order_id {
-        Some(asked) if *asked != order.snapshot.source_order_id => Err(Rejection {
-            path: "/sourceOrderId".into(),
-            value: order.snapshot.source_order_id.to_string(),
-            rule: format!("must be the order that was asked for or announced: {asked}"),
-        }),
-        _ => Ok(order),
     }
 }
 

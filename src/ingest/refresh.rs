@@ -17,8 +17,8 @@ impl Ingest {
     /// Reads one order through from its source, stores it if it is newer and returns what the index then holds: none
     /// when the source does not have the order.
     ///
-    /// An order that was held and that its source no longer has is deleted from the index, once the source has proven
-    /// by its descriptor that it is the one that answers: a misrouted proxy says 404 to everything.
+    /// An order that was held and that its source says not to have is deleted from the index. A source says so in its
+    /// own words: the 404 of a misrouted proxy is an error and deletes nothing.
     ///
     /// # Errors
     /// [`IngestError`]: the index holds what it held before.
@@ -43,8 +43,6 @@ impl Ingest {
     }
 
     async fn forget(&self, id: &OrderId, held: Held) -> Result<(), IngestError> {
-        let port = &self.source(id.source())?.port;
-        self.asking(id.source(), port.describe()).await?;
         // Something newer came while the source was asked: the order is there after all.
         if self.index.held(id).await.map_err(IngestError::Store)? != Some(held) {
             return Ok(());
@@ -58,9 +56,7 @@ impl Ingest {
 
     pub(super) async fn fetch(&self, source: &SourceKey, id: &SourceOrderId) -> Result<Option<RawOrder>, IngestError> {
         let port = &self.source(source)?.port;
-        let raw = self.asking(source, port.fetch(id)).await?;
-        // What was asked for is what must come, whatever the answer says of itself.
-        Ok(raw.map(|raw| RawOrder { source_order_id: Some(id.clone()), ..raw }))
+        self.asking(source, port.fetch(id)).await
     }
 
     /// Reads from a source unless it asked to be left alone, and remembers when it does.

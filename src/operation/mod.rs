@@ -4,17 +4,34 @@
 //! action is allowed (the owner does) and to write orders (ingest does). That is so that a client, a crash or a
 //! time-out never makes an effect happen twice, nor reports a failure that was a success.
 
+mod dispatch;
+mod ledger;
+mod settle;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::stream;
 use order_contract::protocol::ActionError;
 use order_contract::{ActionName, Effect, OrderId, SourceKey, SourceVersion};
 use serde_json::{Map, Value};
+use tokio::sync::{Semaphore, broadcast, oneshot};
+use tokio::time::{Instant, interval_at, sleep_until, timeout};
+use tokio_util::task::TaskTracker;
 
 use crate::database::{Database, DatabaseError};
 use crate::index::IndexError;
-use crate::ingest::{Clock, Ingest};
-use crate::source::Registry;
+use crate::ingest::{Clock, Ingest, IngestError};
+use crate::source::{Registry, Source};
+
+/// How often a waiting reader looks for changes that another node made.
+const REREAD: Duration = Duration::from_millis(500);
+/// How long an ask may wait for its turn before it is shed.
+const QUEUE: Duration = Duration::from_secs(1);
+/// Changed operations that a slow reader may be behind before it reads the ledger instead.
+const NEWS: usize = 1024;
 
 /// Why an operation could not be recorded or read.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +88,14 @@ impl OperationState {
             Self::Rejected => "REJECTED",
             Self::Unknown => "UNKNOWN",
         }
+    }
+
+    /// Parses what [`Self::as_str`] gives.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Dispatching, Self::Accepted, Self::Succeeded, Self::Rejected, Self::Unknown]
+            .into_iter()
+            .find(|state| state.as_str() == text)
     }
 
     /// Whether it will not change any more.
@@ -145,9 +170,9 @@ pub struct Operation {
 pub struct OperationLimits {
     /// How long a client is kept waiting before it gets the operation as it then is.
     pub wait: Duration,
-    /// Operations under way at once in this process.
+    /// Operations under way at once in this process, per source: a slow source fills its own room only.
     pub concurrency_max: usize,
-    /// Attempts before an operation of a retryable source is left to settlement.
+    /// Attempts before an operation that reached nobody is ended, or one in doubt is left to settlement.
     pub attempts_max: u32,
     /// First pause before settlement looks again; it doubles up to `settle_backoff_max`.
     pub settle_backoff: Duration,
@@ -165,13 +190,22 @@ pub struct Operations {
     registry: Registry,
     clock: Clock,
     limits: OperationLimits,
+    room: Arc<BTreeMap<SourceKey, Arc<Semaphore>>>,
+    /// Operations that a task of this process is asking for or settling.
+    under_way: Arc<Mutex<HashSet<String>>>,
+    news: broadcast::Sender<Arc<Operation>>,
+    tasks: TaskTracker,
 }
 
 impl Operations {
     /// A ledger over this database.
     #[must_use]
     pub fn new(database: Database, ingest: Ingest, registry: Registry, clock: Clock, limits: OperationLimits) -> Self {
-        Self { database, ingest, registry, clock, limits }
+        let room = |source: &Source| (source.key.clone(), Arc::new(Semaphore::new(limits.concurrency_max)));
+        let room = Arc::new(registry.iter().map(room).collect());
+        let (news, _) = broadcast::channel(NEWS);
+        let (under_way, tasks) = (Arc::default(), TaskTracker::new());
+        Self { database, ingest, registry, clock, limits, room, under_way, news, tasks }
     }
 
     /// Records an intent, asks the owner in a task of its own and waits for the outcome up to the deadline. Dropping
@@ -180,32 +214,31 @@ impl Operations {
     /// # Errors
     /// [`OperationError`]: the owner was not asked.
     pub async fn perform(&self, intent: Intent) -> Result<Operation, OperationError> {
-        let _ = (intent, &self.database, &self.ingest, &self.registry, &self.clock, self.limits);
-        todo!()
-    }
-
-    /// The operation of this id. `principal`: only if this one asked.
-    ///
-    /// # Errors
-    /// [`OperationError::Read`].
-    pub async fn find(&self, id: &str) -> Result<Option<Operation>, OperationError> {
-        let _ = id;
-        todo!()
-    }
-
-    /// Operations, newest first: of one order, or in these states; after the id of the page before.
-    ///
-    /// # Errors
-    /// [`OperationError::Read`].
-    pub async fn list(
-        &self,
-        order: Option<&OrderId>,
-        states: &[OperationState],
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Operation>, OperationError> {
-        let _ = (order, states, after, limit);
-        todo!()
+        let source = self.source(&intent.source)?;
+        if intent.dry_run {
+            return Ok(self.try_out(source, intent).await);
+        }
+        let deadline = Instant::now() + self.limits.wait;
+        let news = self.news.subscribe();
+        let recorded = match self.recorded(&intent).await? {
+            Some(operation) => operation,
+            None => {
+                self.check_order(&intent).await?;
+                let room = self.room.get(&source.key).cloned().unwrap_or_else(|| Arc::new(Semaphore::new(0)));
+                let permit = timeout(QUEUE.min(self.limits.wait), room.acquire_owned()).await;
+                let permit = permit.ok().and_then(Result::ok).ok_or(OperationError::Overloaded)?;
+                // From here on the caller may leave: a row is never without the task that asks for it.
+                let (tell, told) = oneshot::channel();
+                let this = self.clone();
+                self.tasks.spawn(async move {
+                    this.record_and_dispatch(intent, tell).await;
+                    drop(permit);
+                });
+                // Not told: the process is ending. Whether the row exists is seen by asking again with the same key.
+                told.await.unwrap_or(Err(OperationError::Overloaded))?
+            }
+        };
+        self.wait(recorded, news, deadline).await
     }
 
     /// The operation whenever it changes, beginning with how it is now; ends when it is final.
@@ -213,22 +246,121 @@ impl Operations {
         &self,
         id: String,
     ) -> impl futures_util::Stream<Item = Result<Operation, OperationError>> + Send + use<> {
-        let _ = id;
-        futures_util::stream::empty()
+        struct Watch {
+            operations: Operations,
+            news: broadcast::Receiver<Arc<Operation>>,
+            shown: Option<Operation>,
+        }
+        let watch = Watch { news: self.news.subscribe(), operations: self.clone(), shown: None };
+        stream::try_unfold((watch, id), |(mut watch, id)| async move {
+            let next = match &watch.shown {
+                None => watch.operations.find(&id).await?,
+                Some(shown) if shown.state.is_final() => None,
+                Some(shown) => Some(watch.operations.changed(shown, &mut watch.news).await?),
+            };
+            Ok(next.map(|next| {
+                watch.shown = Some(next.clone());
+                (next, (watch, id))
+            }))
+        })
     }
 
-    /// An operator's word on an operation in doubt: ask the owner again now.
+    /// An operator's word on an operation in doubt: ask the owner again now. Answers the operation as it then is.
     ///
     /// # Errors
     /// [`OperationError`].
     pub async fn settle_now(&self, id: &str) -> Result<Option<Operation>, OperationError> {
-        let _ = id;
-        todo!()
+        let Some(record) = self.record(id).await? else { return Ok(None) };
+        if matches!(record.operation.state, OperationState::Unknown | OperationState::Accepted)
+            && let Some(mark) = self.mark(id)
+            && self.claim(&record).await?
+        {
+            let this = self.clone();
+            // In a task of its own, like every ask: the operator may leave.
+            let settled = self.tasks.spawn(async move {
+                this.settle(record).await;
+                drop(mark);
+            });
+            let _ = settled.await;
+        }
+        self.find(id).await
     }
 
-    /// Settles what is in doubt and what a dead node left behind, until canceled.
-    pub async fn run(self, shutdown: tokio_util::sync::CancellationToken) {
-        let _ = shutdown;
-        todo!()
+    fn source(&self, key: &SourceKey) -> Result<&Source, OperationError> {
+        self.registry.get(key).ok_or_else(|| OperationError::UnknownSource(key.clone()))
+    }
+
+    /// Refuses an ask for an order that does not exist. Where the source cannot tell, it will say so to the ask itself.
+    async fn check_order(&self, intent: &Intent) -> Result<(), OperationError> {
+        let Some(id) = &intent.order else { return Ok(()) };
+        if *id.source() != intent.source {
+            return Err(OperationError::UnknownOrder);
+        }
+        if self.ingest.index().held(id).await.map_err(OperationError::Order)?.is_some() {
+            return Ok(());
+        }
+        match self.ingest.refresh(id).await {
+            Ok(None) => Err(OperationError::UnknownOrder),
+            Err(IngestError::Store(error)) => Err(OperationError::Order(error)),
+            Ok(Some(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Waits until the operation is no longer being asked for, or returns it as it is at the deadline.
+    async fn wait(
+        &self,
+        mut operation: Operation,
+        mut news: broadcast::Receiver<Arc<Operation>>,
+        deadline: Instant,
+    ) -> Result<Operation, OperationError> {
+        while operation.state == OperationState::Dispatching {
+            tokio::select! {
+                () = sleep_until(deadline) => return Ok(self.find(&operation.id).await?.unwrap_or(operation)),
+                changed = self.changed(&operation, &mut news) => operation = changed?,
+            }
+        }
+        Ok(operation)
+    }
+
+    /// The operation as soon as it differs from what was shown.
+    async fn changed(
+        &self,
+        shown: &Operation,
+        news: &mut broadcast::Receiver<Arc<Operation>>,
+    ) -> Result<Operation, OperationError> {
+        let mut reread = interval_at(Instant::now() + REREAD, REREAD);
+        loop {
+            let now = tokio::select! {
+                told = news.recv() => match told {
+                    Ok(told) if told.id == shown.id => Some(Operation::clone(&told)),
+                    Ok(_) => continue,
+                    Err(_) => self.find(&shown.id).await?,
+                },
+                _ = reread.tick() => self.find(&shown.id).await?,
+            };
+            if let Some(now) = now
+                && now != *shown
+            {
+                return Ok(now);
+            }
+        }
+    }
+
+    /// Marks an operation as handled by this process; none when it already is. Ends with the mark.
+    fn mark(&self, id: &str) -> Option<Mark> {
+        let new = self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
+        new.then(|| Mark { id: id.to_owned(), under_way: Arc::clone(&self.under_way) })
+    }
+}
+
+/// Held while a task of this process handles an operation.
+struct Mark {
+    id: String,
+    under_way: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
 }

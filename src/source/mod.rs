@@ -195,13 +195,15 @@ pub trait OrderSource: Send + Sync {
     /// What it is and can do, asking it if need be.
     async fn describe(&self) -> Result<Capabilities, SourceError>;
 
-    /// Reads one order; `None` when the source does not have it.
+    /// Reads one order; `None` when the source itself says that it does not have it. The record carries the id that
+    /// was asked for.
     async fn fetch(&self, id: &SourceOrderId) -> Result<Option<RawOrder>, SourceError>;
 
     /// Reads one page of changed orders.
     async fn list_changes(&self, window: &ChangeWindow) -> Result<ChangePage, SourceError>;
 
-    /// Turns a raw record into a canonical order, or says exactly what is wrong with it.
+    /// Turns a raw record into a canonical order, or says exactly what is wrong with it; that it is another order than
+    /// the one its envelope names is wrong, too.
     async fn normalize(&self, raw: &RawOrder) -> Result<Normalized, Rejection>;
 
     /// Verifies a webhook over its raw bytes and says what it tells. `now` is the center's clock, for the tolerance
