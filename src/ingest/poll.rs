@@ -91,11 +91,12 @@ impl Ingest {
     async fn read_page(&self, source: &SourceKey) -> Result<PassReport, IngestError> {
         let port = &self.source(source)?.port;
         let cursor = self.lease(source).await?;
+        let largest = self.asking(source, port.describe()).await?.page_size_max;
         let window = ChangeWindow {
             since: cursor.high_water.map(|at| time(at.saturating_sub(micros(self.limits.overlap)))),
             until: cursor.pass_until.map(time),
             page: cursor.page.clone(),
-            limit: self.limits.page_size,
+            limit: self.limits.page_size.min(largest),
         };
         let page = match self.asking(source, port.list_changes(&window)).await {
             Err(IngestError::Read(SourceError::Status(key, status @ (400 | 404 | 410 | 422))))
