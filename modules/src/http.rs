@@ -89,8 +89,10 @@ async fn list(
     if !(1..=PAGE_MAX).contains(&limit) {
         return Err(bad(&format!("`limit` is 1 to {PAGE_MAX}.")));
     }
-    let after = query.after.map(|after| Cursor::parse(&after).ok_or_else(|| bad("`after` is not a `next` of mine.")));
-    let after = after.transpose()?;
+    let after = match query.after.as_deref().map(Cursor::parse) {
+        Some(None) => return Err(bad("`after` is not a `next` of mine.")),
+        after => after.flatten(),
+    };
     // Nothing will be written before the bound any more, so a list that ends there is whole.
     let bound = module.store().bound();
     let asked = after.as_ref().map(|c| c.updated_to).or(query.updated_to.map(|t| t.timestamp_micros()));

@@ -18,6 +18,8 @@ use crate::store::StoreError;
 
 /// Orders of one transaction.
 const BATCH: usize = 500;
+/// The most lines of one order, as the contract has it.
+const LINES_MAX: usize = 5_000;
 /// Pieces of a product in stock when it is first seen, beyond what history needs.
 const OPENING_STOCK: i64 = 1_000;
 /// Who did it, in the timeline.
@@ -49,12 +51,19 @@ pub struct ImportedOrder {
 pub struct ImportedLine {
     /// The product; it is added to the catalog when it is new.
     pub sku: String,
-    /// What the customer saw.
+    /// What the customer saw; may be empty.
     pub name: String,
     /// Whole pieces, at least one.
     pub quantity: Quantity,
     /// Price of one; zero is possible.
     pub unit_price: Amount,
+}
+
+impl ImportedLine {
+    /// What the customer saw; the stock keeping unit where nobody wrote it down.
+    fn name(&self) -> &str {
+        if self.name.trim().is_empty() { &self.sku } else { &self.name }
+    }
 }
 
 /// How far an [`ImportedOrder`] came.
@@ -88,7 +97,7 @@ pub struct ImportedReturn {
     pub number: String,
     /// When.
     pub at: DateTime<Utc>,
-    /// Position of the line in [`ImportedOrder::lines`], from 0, and pieces.
+    /// Position of the line in [`ImportedOrder::lines`], from 0, and pieces; each line once.
     pub lines: Vec<(usize, Quantity)>,
     /// What was given back; zero for nothing.
     pub refund: Amount,
@@ -165,7 +174,7 @@ impl Inner {
                 Err(refusal) => report.refused.push((imported.number.clone(), refusal.to_string())),
             }
         }
-        let products = received.iter().map(|(sku, (line, _))| json!([sku, line.name, line.unit_price.units()]));
+        let products = received.iter().map(|(sku, (line, _))| json!([sku, line.name(), line.unit_price.units()]));
         let new = write.add_products(&Value::Array(products.collect())).await?;
         let opening = new.iter().map(|sku| (sku.as_str(), Quantity::from(OPENING_STOCK)));
         let receipts = received.iter().map(|(sku, (_, quantity))| (*sku, *quantity)).chain(opening);
@@ -186,13 +195,14 @@ impl Inner {
         let id = SourceOrderId::try_new(&*imported.number)
             .map_err(|e| Refusal::input("INVALID_INPUT", "/number", e.to_string()))?;
         let mut draft = order::blank(id, imported.placed_at, self.config.currency);
-        if imported.lines.is_empty() {
-            return Err(Refusal::input("INVALID_INPUT", "/lines", "The order has no lines."));
+        if !(1..=LINES_MAX).contains(&imported.lines.len()) {
+            let message = format!("An order has 1 to {LINES_MAX} lines.");
+            return Err(Refusal::input("INVALID_INPUT", "/lines", message));
         }
         for (i, line) in imported.lines.iter().enumerate() {
             order::pieces(line.quantity, &format!("/lines/{i}/quantity"))?;
             let price = Some(line.unit_price).filter(|price| !price.is_negative());
-            let line = price.and_then(|price| order::new_line(i, &line.sku, &line.name, line.quantity, price));
+            let line = price.and_then(|price| order::new_line(i, &line.sku, line.name(), line.quantity, price));
             let field = format!("/lines/{i}/unitPrice");
             draft.lines.push(line.ok_or_else(|| Refusal::input("INVALID_INPUT", field, "The price cannot be used."))?);
         }

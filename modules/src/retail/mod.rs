@@ -141,7 +141,15 @@ pub(crate) struct Answer {
 /// # Errors
 /// [`DefinitionError`] when `process.json` is wrong.
 pub fn process() -> Result<Process, DefinitionError> {
-    Process::load(include_str!("process.json"), &steps::VOCABULARY)
+    check_process(include_str!("process.json"))
+}
+
+/// Reads another definition in the words of retail: for who changes the process and wants to know whether it holds.
+///
+/// # Errors
+/// [`DefinitionError`] names the first thing that is wrong.
+pub fn check_process(json: &str) -> Result<Process, DefinitionError> {
+    Process::load(json, &steps::VOCABULARY)
 }
 
 impl Retail {
