@@ -1,2 +1,21 @@
-//! bin
-fn main() {}
+//! The command line of Order Center.
+//!
+//! It owns options, log lines and exit codes. It refuses to hold logic: each command is a call into the library. That is
+//! so that a program that embeds the center does what the command does.
+
+mod command;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match command::Cli::parse().run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("order-center: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use figment::Figment;
 use figment::error::Kind;
-use figment::providers::{Env, Format as _, Serialized, Toml};
+use figment::providers::{Env, Format as _, Toml};
 use order_contract::{Rounding, SourceKey};
 use serde::{Deserialize, Serialize};
 
@@ -406,9 +406,11 @@ impl Config {
             return Err(ConfigError::NoFile(path.to_owned()));
         }
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-        let mut figment = Figment::from(Serialized::defaults(serde_json::json!({})))
-            .merge(Toml::file_exact(path))
-            .merge(Env::prefixed("ORDER_CENTER__").split("__"));
+        let mut figment = Figment::new();
+        if path.is_file() {
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        figment = figment.merge(Env::prefixed("ORDER_CENTER__").split("__"));
         if let Some(listen) = &overrides.listen {
             figment = figment.merge(("http.listen", listen));
         }

@@ -48,6 +48,21 @@ impl DatabaseError {
         matches!(self, Self::Statement(sqlx::Error::Database(e)) if e.is_unique_violation())
     }
 
+    /// Whether the database can be read but not written.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        let source = match self {
+            Self::Connect(e) | Self::Transaction(_, e) | Self::Statement(e) => e,
+            Self::Migrate(sqlx::migrate::MigrateError::Execute(e)) => e,
+            Self::Migrate(sqlx::migrate::MigrateError::ExecuteMigration(e, _)) => e,
+            Self::UnknownUrl | Self::Migrate(_) | Self::Column(..) => return false,
+        };
+        let sqlx::Error::Database(e) = source else { return false };
+        e.code().is_some_and(|code| {
+            code == "25006" || (code.len() < 5 && code.parse::<u32>().is_ok_and(|number| number & 0xff == 8))
+        })
+    }
+
     /// Whether the database itself is unable to write: full, read-only or unreachable. Everything else is a bug or a
     /// conflict.
     #[must_use]

@@ -1,0 +1,109 @@
+//! The commands. Each answers on standard output, complains in one line and ends with 0, 1 (it failed) or 2 (usage).
+
+mod key;
+mod serve;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use order_center::config::{Config, Overrides};
+
+/// One GraphQL endpoint over every order system a company runs.
+#[derive(Debug, Parser)]
+#[command(name = "order-center", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the center until SIGTERM or Ctrl-C.
+    ///
+    /// Settings come from the configuration file, then from environment variables (ORDER_CENTER__HTTP__LISTEN and so
+    /// on), then from these options. order-center.sample.toml names every setting with its default.
+    Serve {
+        #[command(flatten)]
+        settings: Settings,
+        /// The address to listen on [default: 127.0.0.1:4000]; port 0 takes a free one.
+        #[arg(long, value_name = "IP:PORT")]
+        listen: Option<String>,
+    },
+    /// Creates, lists and revokes API keys.
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Prints a published schema.
+    Schema {
+        /// Which one.
+        what: Schema,
+    },
+}
+
+/// Where settings are.
+#[derive(Args, Debug)]
+struct Settings {
+    /// The configuration file [default: order-center.toml, if there is one].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The database: sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME [default: sqlite:order-center.db].
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+}
+
+impl Settings {
+    fn load(&self, listen: Option<&str>) -> Result<Config, Failure> {
+        let overrides = Overrides { listen: listen.map(str::to_owned), database: self.database.clone() };
+        Ok(Config::load(self.config.as_deref(), &overrides)?)
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Schema {
+    /// The JSON Schema of a canonical order.
+    OrderSnapshot,
+}
+
+impl Cli {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Serve { settings, listen } => serve::run(settings.load(listen.as_deref())?).await,
+            Command::Key(command) => command.run().await,
+            Command::Schema { what } => print_schema(what),
+        }
+    }
+}
+
+fn print_schema(what: Schema) -> Result<(), Failure> {
+    match what {
+        Schema::OrderSnapshot => {
+            println!("{:#}", order_contract::schema::order_snapshot());
+        }
+    }
+    Ok(())
+}
+
+/// Why a command failed: one line with everything that caused it.
+#[derive(Debug)]
+pub(crate) struct Failure(String);
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let mut line = error.to_string();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            if !line.contains(&text) {
+                line = format!("{line}: {text}");
+            }
+            next = cause.source();
+        }
+        Self(line.replace('\n', "; "))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
