@@ -168,7 +168,7 @@ impl Operations {
                 (OperationState::Rejected, Vec::new(), Some(self::error(SOURCE_UNAVAILABLE, &message)))
             }
         };
-        let now = (self.clock)();
+        let now = self.now();
         Operation {
             id,
             principal,
@@ -257,7 +257,7 @@ impl Operations {
             }
         }
         for failures in 0..WRITES_MAX {
-            let now = (self.clock)();
+            let now = self.now();
             let changed = operation.state != before;
             if changed {
                 operation.updated_at = now;

@@ -95,7 +95,7 @@ impl Operations {
 
     /// What settlement has to look at, longest due first.
     pub(super) async fn due(&self, limit: usize) -> Result<Vec<Record>, OperationError> {
-        let now = (self.clock)().timestamp_micros();
+        let now = self.now().timestamp_micros();
         let sql = "where state in ('DISPATCHING', 'ACCEPTED', 'UNKNOWN') and next_at <= $1 order by next_at limit $2";
         self.records(sql, &[now.into(), i64::try_from(limit).unwrap_or(i64::MAX).into()]).await
     }
@@ -112,7 +112,7 @@ impl Operations {
 
     /// Records an intent as being asked for by this node; none when its key is already recorded.
     pub(super) async fn insert(&self, intent: &Intent) -> Result<Option<Record>, DatabaseError> {
-        let now = (self.clock)();
+        let now = self.now();
         let operation = Operation {
             id: Uuid::now_v7().to_string(),
             principal: intent.principal.clone(),
@@ -190,7 +190,7 @@ impl Operations {
 
     /// Until when a row that this node takes now is left alone by the others.
     fn lease_until(&self) -> i64 {
-        (self.clock)().timestamp_micros() + micros(self.limits.lease)
+        self.now().timestamp_micros() + micros(self.limits.lease)
     }
 
     /// Writes where an operation stands, unless it has ended. `next_at`: when settlement looks at it again.

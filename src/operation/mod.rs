@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use futures_util::stream;
 use order_contract::protocol::ActionError;
 use order_contract::{ActionName, Effect, OrderId, SourceKey, SourceVersion};
@@ -284,6 +284,11 @@ impl Operations {
             let _ = settled.await;
         }
         self.find(id).await
+    }
+
+    /// The time as it can be stored: an operation reads the same from memory and from the ledger.
+    fn now(&self) -> DateTime<Utc> {
+        (self.clock)().trunc_subsecs(6)
     }
 
     fn source(&self, key: &SourceKey) -> Result<&Source, OperationError> {

@@ -81,7 +81,7 @@ impl Operations {
 
     /// How long settlement leaves an operation alone: as long as it has lasted, so that the pauses double.
     pub(super) fn settle_pause(&self, operation: &Operation) -> Duration {
-        let lasted = ((self.clock)() - operation.created_at).to_std().unwrap_or_default();
+        let lasted = (self.now() - operation.created_at).to_std().unwrap_or_default();
         lasted.clamp(self.limits.settle_backoff, self.limits.settle_backoff_max)
     }
 
