@@ -16,6 +16,7 @@ use futures_util::stream::{AbortHandle, BoxStream, SelectAll, abortable};
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -28,15 +29,23 @@ use super::trace::RequestMeta;
 
 const SUBPROTOCOL: &str = "graphql-transport-ws";
 
-/// A message from a client.
+/// A message from a client. A tagged enum would read better, but serde cannot keep raw JSON inside one.
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum ClientMessage {
-    ConnectionInit { payload: Option<Value> },
-    Ping { payload: Option<Value> },
+struct ClientMessage {
+    #[serde(rename = "type")]
+    kind: Kind,
+    id: Option<String>,
+    payload: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    ConnectionInit,
+    Ping,
     Pong,
-    Subscribe { id: String, payload: Box<serde_json::value::RawValue> },
-    Complete { id: String },
+    Subscribe,
+    Complete,
 }
 
 /// A result, written without a detour over a JSON tree.
@@ -176,21 +185,26 @@ impl<E: Executor> Connection<E> {
 
     async fn receive(&mut self, text: &str) -> Result<(), Close> {
         self.heard = Instant::now();
-        let message = serde_json::from_str(text).map_err(|_| Close::new(4400, "Invalid message received"))?;
-        match message {
-            ClientMessage::ConnectionInit { .. } if self.caller.is_some() => {
-                Err(Close::new(4429, "Too many initialisation requests"))
-            }
-            ClientMessage::ConnectionInit { payload } => {
+        let invalid = || Close::new(4400, "Invalid message received");
+        let ClientMessage { kind, id, payload } = serde_json::from_str(text).map_err(|_| invalid())?;
+        match kind {
+            Kind::ConnectionInit if self.caller.is_some() => Err(Close::new(4429, "Too many initialisation requests")),
+            Kind::ConnectionInit => {
+                let payload = payload.map(|raw| serde_json::from_str(raw.get())).transpose().map_err(|_| invalid())?;
                 self.caller = Some(self.admit(payload.as_ref()).await?);
                 self.send_json(json!({ "type": "connection_ack" })).await
             }
-            ClientMessage::Ping { payload: None } => self.send_json(json!({ "type": "pong" })).await,
-            ClientMessage::Ping { payload } => self.send_json(json!({ "type": "pong", "payload": payload })).await,
-            ClientMessage::Pong => Ok(()),
-            ClientMessage::Subscribe { id, payload } => self.subscribe(id, payload.get()).await,
-            ClientMessage::Complete { id } => {
-                if let Some(handle) = self.under_way.remove(&id) {
+            Kind::Ping => match payload {
+                None => self.send_json(json!({ "type": "pong" })).await,
+                Some(payload) => self.send_json(json!({ "type": "pong", "payload": payload })).await,
+            },
+            Kind::Pong => Ok(()),
+            Kind::Subscribe => {
+                let payload = payload.ok_or_else(invalid)?;
+                self.subscribe(id.ok_or_else(invalid)?, payload.get()).await
+            }
+            Kind::Complete => {
+                if let Some(handle) = self.under_way.remove(&id.ok_or_else(invalid)?) {
                     handle.abort();
                 }
                 Ok(())

@@ -24,7 +24,7 @@ export async function test(name, check) {
       return false;
     }
     counts.failed += 1;
-    console.log(`  FAIL  ${name}\n        ${String(error?.message ?? error).trim().replaceAll('\n', '\n        ')}`);
+    console.log(`  FAIL  ${name}\n        ${String(error?.message ?? error?.reason ?? error).trim().replaceAll('\n', '\n        ')}`);
     return false;
   }
 }
