@@ -199,6 +199,10 @@ impl Ingest {
             workers.spawn(self.clone().follow(source.key.clone(), shutdown.clone()));
             workers.spawn(self.clone().work_inbox(source.key.clone(), shutdown.clone()));
         }
+        if workers.is_empty() {
+            // A center without sources has nothing to follow; that is no end of the work.
+            shutdown.cancelled().await;
+        }
         while let Some(ended) = workers.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "an ingest worker died");
