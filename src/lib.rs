@@ -3,6 +3,7 @@
 //! The modules stand in reading order; each imports only those above it.
 
 pub mod config;
+pub mod conformance;
 pub mod database;
 pub mod graphql;
 pub mod http;

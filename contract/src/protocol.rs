@@ -43,15 +43,17 @@ pub mod problems {
     /// 404 of [`super::paths::OPERATION`]: no action ever arrived under this key, so nothing happened.
     pub const OPERATION_NOT_FOUND: &str = "OPERATION_NOT_FOUND";
     /// 400: the module does not speak the version in [`super::VERSION_HEADER`].
-    pub const UNSUPPORTED_PROTOCOL: &str = "UNSUPPORTED_PROTOCOL";
-    /// 400: a query parameter is unknown, malformed or out of range; an `after` that the module never issued.
+    pub const PROTOCOL_VERSION: &str = "PROTOCOL_VERSION";
+    /// 400: a query parameter is malformed or out of range; an `after` that the module never issued.
     pub const INVALID_QUERY: &str = "INVALID_QUERY";
-    /// 400: the body is not the JSON it should be, or the `Idempotency-Key` is missing or malformed.
-    pub const INVALID_REQUEST: &str = "INVALID_REQUEST";
+    /// 400: the body is not the JSON it should be.
+    pub const INVALID_BODY: &str = "INVALID_BODY";
+    /// 400: an ask that is not a dry run has no `Idempotency-Key`.
+    pub const IDEMPOTENCY_KEY_REQUIRED: &str = "IDEMPOTENCY_KEY_REQUIRED";
     /// 401: the bearer token is missing or wrong.
-    pub const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
+    pub const UNAUTHORIZED: &str = "UNAUTHORIZED";
     /// 413: the body is larger than the module takes.
-    pub const TOO_LARGE: &str = "TOO_LARGE";
+    pub const BODY_TOO_LARGE: &str = "BODY_TOO_LARGE";
 }
 
 /// The header that carries [`VERSION`].
