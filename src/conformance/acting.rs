@@ -191,12 +191,16 @@ impl Session {
         let id = self.some_order()?;
         let mut call = ActionCall::default();
         call.input.insert("padding".into(), "x".repeat(HUGE).into());
-        match self.send(self.ask(Some(&id), NO_ACTION, Some(&fresh_key())).json(&call)).await {
-            Ok(answer) => demand_problem(&answer, 413, None),
-            // Who refuses early may close while the rest is still being sent, and the answer is lost on the way.
-            Err(Miss::Fail(seen)) => Err(Miss::Warn(format!("{seen}: read the rest, or send `Connection: close`"))),
-            Err(other) => Err(other),
+        let mut broken = String::new();
+        // Who refuses early may close while the rest is still being sent, and the answer can be lost on the way.
+        for _ in 0..5 {
+            match self.send(self.ask(Some(&id), NO_ACTION, Some(&fresh_key())).json(&call)).await {
+                Ok(answer) => return demand_problem(&answer, 413, None),
+                Err(Miss::Fail(seen)) => broken = seen,
+                Err(other) => return Err(other),
+            }
         }
+        Err(Miss::Warn(format!("{broken}: read on for a while before you close, so that the 413 arrives")))
     }
 
     async fn key_required(&self) -> Seen {
