@@ -20,6 +20,7 @@ use order_contract::{IdempotencyKey, OrderSnapshot};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -182,7 +183,9 @@ async fn perform(
     let call: ActionCall = if body.is_empty() {
         ActionCall::default()
     } else {
+        // As an object first: serde would take an array for the fields in their order.
         serde_json::from_slice(&body)
+            .and_then(|fields: Map<String, Value>| serde_json::from_value(Value::Object(fields)))
             .map_err(|e| bad("INVALID_BODY", &format!("The body is not an action call: {e}.")))?
     };
     if call.expected_version.is_some() && order.is_none() {

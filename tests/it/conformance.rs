@@ -317,8 +317,7 @@ async fn run(lie: Lie) -> Report {
         (reply.status, reply.headers, reply.body).into_response()
     });
     let serving = tokio::spawn(axum::serve(listener, proxy).into_future());
-    let mut options = options(&base_url, receiver);
-    options.patience = Duration::from_secs(10);
+    let options = Options { webhook: None, ..options(&base_url, receiver) };
     let report = check(options).await.unwrap();
     serving.abort();
     report
