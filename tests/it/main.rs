@@ -1,5 +1,7 @@
 //! One integration binary: what the center promises, against real databases, real HTTP and the real modules.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the failure")]
+
 mod center;
 mod conformance;
 mod fault;
