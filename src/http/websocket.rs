@@ -4,6 +4,7 @@
 //! to buffer for a client that does not read. That is so that a subscription is authenticated and bounded like a
 //! request.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,23 +30,14 @@ use super::trace::RequestMeta;
 
 const SUBPROTOCOL: &str = "graphql-transport-ws";
 
-/// A message from a client. A tagged enum would read better, but serde cannot keep raw JSON inside one.
+/// A message from a client. Each type uses what it needs of it and tolerates the rest.
 #[derive(Deserialize)]
-struct ClientMessage {
-    #[serde(rename = "type")]
-    kind: Kind,
+struct ClientMessage<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
     id: Option<String>,
-    payload: Option<Box<RawValue>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Kind {
-    ConnectionInit,
-    Ping,
-    Pong,
-    Subscribe,
-    Complete,
+    #[serde(borrow)]
+    payload: Option<&'a RawValue>,
 }
 
 /// A result, written without a detour over a JSON tree.
@@ -185,36 +177,38 @@ impl<E: Executor> Connection<E> {
 
     async fn receive(&mut self, text: &str) -> Result<(), Close> {
         self.heard = Instant::now();
-        let invalid = || Close::new(4400, "Invalid message received");
-        let ClientMessage { kind, id, payload } = serde_json::from_str(text).map_err(|_| invalid())?;
-        match kind {
-            Kind::ConnectionInit if self.caller.is_some() => Err(Close::new(4429, "Too many initialisation requests")),
-            Kind::ConnectionInit => {
-                let payload = payload.map(|raw| serde_json::from_str(raw.get())).transpose().map_err(|_| invalid())?;
-                self.caller = Some(self.admit(payload.as_ref()).await?);
-                self.send_json(json!({ "type": "connection_ack" })).await
+        let invalid = |what: &str| Close::new(4400, format!("Invalid message received: {what}"));
+        let ClientMessage { kind, id, payload } =
+            serde_json::from_str(text).map_err(|_| invalid("it is not a JSON object with a `type`"))?;
+        match (kind.as_ref(), id) {
+            ("connection_init", _) if self.caller.is_some() => {
+                Err(Close::new(4429, "Too many initialisation requests"))
             }
-            Kind::Ping => match payload {
-                None => self.send_json(json!({ "type": "pong" })).await,
-                Some(payload) => self.send_json(json!({ "type": "pong", "payload": payload })).await,
+            ("connection_init", _) => {
+                self.caller = Some(self.admit(payload).await?);
+                self.send_json(&json!({ "type": "connection_ack" })).await
+            }
+            ("ping", _) => match payload {
+                None => self.send_json(&json!({ "type": "pong" })).await,
+                Some(payload) => self.send_json(&json!({ "type": "pong", "payload": payload })).await,
             },
-            Kind::Pong => Ok(()),
-            Kind::Subscribe => {
-                let payload = payload.ok_or_else(invalid)?;
-                self.subscribe(id.ok_or_else(invalid)?, payload.get()).await
-            }
-            Kind::Complete => {
-                if let Some(handle) = self.under_way.remove(&id.ok_or_else(invalid)?) {
+            ("pong", _) => Ok(()),
+            ("subscribe", Some(id)) => self.subscribe(id, payload.ok_or_else(|| invalid("no payload"))?.get()).await,
+            ("complete", Some(id)) => {
+                if let Some(handle) = self.under_way.remove(&id) {
                     handle.abort();
                 }
                 Ok(())
             }
+            ("subscribe" | "complete", None) => Err(invalid("no id")),
+            _ => Err(invalid("its type is unknown")),
         }
     }
 
     /// A key in the payload, as browsers must send it, or in the header of the upgrade.
-    async fn admit(&mut self, payload: Option<&Value>) -> Result<Caller, Close> {
-        let given = payload.and_then(|payload| payload.get("Authorization").or_else(|| payload.get("authorization")));
+    async fn admit(&mut self, payload: Option<&RawValue>) -> Result<Caller, Close> {
+        let payload: Value = payload.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        let given = payload.get("Authorization").or_else(|| payload.get("authorization"));
         let gate = &self.app.gate;
         let admitted = match given.and_then(Value::as_str) {
             Some(text) if !matches!(gate.is_open().await, Ok(true)) => gate.admit_key(text).await,
@@ -238,14 +232,14 @@ impl<E: Executor> Connection<E> {
             let message =
                 format!("this socket already has {limit} operations under way: complete one, or open another");
             let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_OPERATIONS", message);
-            return self.send_json(json!({ "type": "error", "id": id, "payload": refusal.errors() })).await;
+            return self.send_json(&json!({ "type": "error", "id": id, "payload": refusal.errors() })).await;
         }
         let principal = caller.principal.clone();
         let prepared = match parameters.prepare(self.app.limits.query_bytes_max, principal, &self.meta) {
             Ok(prepared) => prepared,
             Err(error) => {
                 let errors = Outcome::of(GraphqlResponse::from_errors(vec![error])).errors;
-                return self.send_json(json!({ "type": "error", "id": id, "payload": errors })).await;
+                return self.send_json(&json!({ "type": "error", "id": id, "payload": errors })).await;
             }
         };
         let app = self.app.clone();
@@ -271,7 +265,7 @@ impl<E: Executor> Connection<E> {
     async fn relay(&mut self, (id, response): Event) -> Result<(), Close> {
         let Some(response) = response else {
             self.under_way.remove(&id);
-            return self.send_json(json!({ "type": "complete", "id": id })).await;
+            return self.send_json(&json!({ "type": "complete", "id": id })).await;
         };
         let outcome = Outcome::of(response);
         if outcome.data.is_some() {
@@ -282,10 +276,10 @@ impl<E: Executor> Connection<E> {
         if let Some(handle) = self.under_way.remove(&id) {
             handle.abort();
         }
-        self.send_json(json!({ "type": "error", "id": id, "payload": outcome.errors })).await
+        self.send_json(&json!({ "type": "error", "id": id, "payload": outcome.errors })).await
     }
 
-    async fn send_json(&mut self, message: Value) -> Result<(), Close> {
+    async fn send_json(&mut self, message: &Value) -> Result<(), Close> {
         self.send(Message::Text(message.to_string().into())).await
     }
 
