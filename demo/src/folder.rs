@@ -58,13 +58,7 @@ impl Folder {
         let note = path.join(NOTE);
         if fresh {
             for name in [NOTE, MODULE, CENTER] {
-                for suffix in ["", "-wal", "-shm"] {
-                    let gone = path.join(format!("{name}{suffix}"));
-                    match fs::remove_file(&gone) {
-                        Err(e) if e.kind() != ErrorKind::NotFound => return Err(FolderError::File("remove", gone, e)),
-                        _ => {}
-                    }
-                }
+                remove(&path.join(name))?;
             }
         }
         let folder = match fs::read(&note) {
@@ -141,6 +135,22 @@ impl Folder {
 const NOTE: &str = "demo.json";
 const MODULE: &str = "retail.db";
 const CENTER: &str = "center.db";
+
+/// Removes a file, if it is there, with what SQLite keeps beside it.
+///
+/// # Errors
+/// [`FolderError::File`].
+pub fn remove(path: &Path) -> Result<(), FolderError> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut gone = path.as_os_str().to_owned();
+        gone.push(suffix);
+        match fs::remove_file(&gone) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(FolderError::File("remove", gone.into(), e)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
 
 /// 256 random bits in base64.
 fn random() -> Result<String, FolderError> {

@@ -1,2 +1,163 @@
-//! demo
-fn main() {}
+//! `cargo run --release -p demo`: a real order module with real orders, and the center in front of it.
+
+use std::error::Error;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use clap::Parser;
+use demo::report::grouped;
+use demo::run::{Demo, DemoError, Options, Screen};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Loads real orders into a retail order module, lets Order Center pull them, and serves both until Ctrl-C.
+#[derive(Parser)]
+#[command(name = "demo", version)]
+struct Arguments {
+    /// The center's port on 127.0.0.1; 0 takes a free one.
+    #[arg(long, default_value_t = 4000)]
+    port: u16,
+    /// A CSV file of the Online Retail data set, plain or gzip, instead of the sample that comes with the project.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// The center's database, sqlite:FILE or postgres://USER@HOST/NAME, instead of a file in the data folder.
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// Start over: forget the orders of earlier starts.
+    #[arg(long)]
+    fresh: bool,
+    /// Where everything is kept between two starts.
+    #[arg(long, value_name = "DIR", default_value = "data/demo")]
+    data_dir: PathBuf,
+    /// End as soon as the sums are compared.
+    #[arg(long)]
+    exit_after_load: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::new("warn");
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).compact().init();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    match runtime.block_on(run(arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+/// One line with the error and what is behind it.
+fn failed(error: &dyn Error) -> ExitCode {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!(": {error}");
+        source = error.source();
+    }
+    eprintln!("demo: {text}");
+    ExitCode::FAILURE
+}
+
+async fn run(arguments: Arguments) -> Result<(), DemoError> {
+    let options = Options {
+        port: arguments.port,
+        data: arguments.data,
+        database: arguments.database,
+        fresh: arguments.fresh,
+        data_dir: arguments.data_dir,
+    };
+    let terminal = Terminal::default();
+    let started = tokio::select! {
+        started = Demo::start(&options, &terminal) => started,
+        _ = tokio::signal::ctrl_c() => {
+            eprintln!("stopped while starting; the next start goes on from here");
+            return Ok(());
+        }
+    };
+    let mut demo = started?;
+    if !arguments.exit_after_load {
+        println!("{}", invitation(&demo, &options));
+        let ended = tokio::select! {
+            _ = tokio::signal::ctrl_c() => None,
+            error = demo.module_ended() => Some(error),
+        };
+        if let Some(error) = ended {
+            demo.stop().await;
+            return Err(error);
+        }
+        println!("stopping");
+    }
+    demo.stop().await;
+    Ok(())
+}
+
+fn invitation(demo: &Demo, options: &Options) -> String {
+    let url = demo.center().url();
+    let post = format!("curl -s {url} -H 'content-type: application/json' -d");
+    let mut text = format!(
+        "\nGraphQL, and GraphiQL in a browser:  {url}\n\n\
+         A first query, the newest orders from France:\n  {post} '\
+         {{\"query\":\"{{ orders(first: 3, where: {{ country: {{ eq: \\\"FR\\\" }} }}) \
+         {{ nodes {{ id number status totals {{ total {{ amount currencyCode }} }} }} }} }}\"}}'\n"
+    );
+    if let Some(order) = demo.cancelable() {
+        text += &format!(
+            "\nA first mutation, which cancels order {} ({}). Send it twice: one effect, the same answer:\n  {post} '\
+             {{\"query\":\"mutation {{ cancelOrder(input: {{ orderId: \\\"{}\\\", idempotencyKey: \\\"first-{}\\\" }}) \
+             {{ order {{ number status paymentStatus }} operation {{ state }} userErrors {{ code message }} }} }}\"}}'\n",
+            order.number, order.status, order.id, order.number
+        );
+    }
+    text += &format!(
+        "\nThe orders of the newest day are still open: in turn unpaid, paid and being picked.\n\
+         Ctrl-C stops everything. {} keeps it: start again to continue, with --fresh to start over.",
+        options.data_dir.display()
+    );
+    text
+}
+
+/// A progress bar on a terminal, plain lines elsewhere.
+#[derive(Default)]
+struct Terminal(Mutex<Showing>);
+
+#[derive(Default)]
+struct Showing {
+    what: &'static str,
+    bar: Option<ProgressBar>,
+    tenths: u64,
+}
+
+impl Screen for Terminal {
+    fn say(&self, text: &str) {
+        println!("{text}");
+    }
+
+    fn progress(&self, what: &'static str, done: u64, of: u64) {
+        let Ok(mut showing) = self.0.lock() else { return };
+        if showing.what != what {
+            let bar = std::io::stderr().is_terminal().then(|| {
+                let style = ProgressStyle::with_template("{msg} [{bar:40}] {human_pos} of {human_len}, {elapsed}");
+                ProgressBar::new(of)
+                    .with_message(what)
+                    .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+            });
+            *showing = Showing { what, bar, tenths: 0 };
+        }
+        let tenths = done * 10 / of.max(1);
+        match &showing.bar {
+            Some(bar) if done < of => bar.set_position(done),
+            Some(bar) => {
+                bar.set_position(done);
+                bar.abandon();
+            }
+            None if tenths > showing.tenths => {
+                showing.tenths = tenths;
+                println!("{what}: {} of {}", grouped(done), grouped(of));
+            }
+            None => {}
+        }
+    }
+}
