@@ -136,12 +136,11 @@ impl Demo {
     ) -> Result<Self, DemoError> {
         let file = options.data.clone().unwrap_or_else(sample);
         let survey = Survey::of(&file)?;
-        screen.say(&format!(
-            "{}: {} lines, {} invoices",
-            file.display(),
-            grouped(survey.lines),
-            grouped(survey.invoices() as u64)
-        ));
+        let name = options
+            .data
+            .as_ref()
+            .map_or("The sample of the Online Retail data set".into(), |f| f.display().to_string());
+        screen.say(&format!("{name}: {} lines, {} invoices", grouped(survey.lines), grouped(survey.invoices() as u64)));
         let ledger = Ledger::of(Invoices::open(&file, &survey)?)?;
         if !ledger.balances(&survey) {
             return Err(DemoError::Unbalanced);
