@@ -97,12 +97,12 @@ impl Center {
     /// [`CenterError`].
     pub async fn pulled(&self) -> Result<Pulled, CenterError> {
         let query = format!(
-            "{{ orderAggregates(where: {FROM_THE_FILE}) {{ count }} sources {{ sync {{ quarantined lastError }} }} }}"
+            "{{ orderAggregates(where: {FROM_THE_FILE}) {{ rows {{ orders }} }} sources {{ sync {{ quarantined lastError }} }} }}"
         );
         let answer: Value = self.ask(&query, Value::Null).await?;
-        let sums = answer["orderAggregates"].as_array();
+        let rows = answer["orderAggregates"]["rows"].as_array();
         Ok(Pulled {
-            orders: sums.into_iter().flatten().filter_map(|row| row["count"].as_u64()).sum(),
+            orders: rows.into_iter().flatten().filter_map(|row| row["orders"].as_u64()).sum(),
             quarantined: answer.pointer("/sources/0/sync/quarantined").and_then(Value::as_u64).unwrap_or_default(),
             error: answer.pointer("/sources/0/sync/lastError").and_then(Value::as_str).map(str::to_owned),
         })
@@ -116,12 +116,16 @@ impl Center {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Answer {
-            order_aggregates: Vec<Row>,
+            order_aggregates: Aggregates,
+        }
+        #[derive(Deserialize)]
+        struct Aggregates {
+            rows: Vec<Row>,
         }
         #[derive(Deserialize)]
         struct Row {
             country: Option<String>,
-            count: u64,
+            orders: u64,
             lines: u64,
             total: Money,
             refunded: Money,
@@ -132,12 +136,12 @@ impl Center {
         }
         let query = format!(
             "{{ orderAggregates(where: {FROM_THE_FILE}, groupBy: [COUNTRY]) {{ \
-             country count lines total {{ amount }} refunded {{ amount }} }} }}"
+             rows {{ country orders lines total {{ amount }} refunded {{ amount }} }} }} }}"
         );
         let answer: Answer = self.ask(&query, Value::Null).await?;
-        let sums = answer.order_aggregates.into_iter().map(|row| {
+        let sums = answer.order_aggregates.rows.into_iter().map(|row| {
             let (ordered, reversed) = (row.total.amount, row.refunded.amount);
-            (row.country.unwrap_or_default(), Sums { orders: row.count, lines: row.lines, ordered, reversed })
+            (row.country.unwrap_or_default(), Sums { orders: row.orders, lines: row.lines, ordered, reversed })
         });
         Ok(sums.collect())
     }
