@@ -216,12 +216,12 @@ impl Parameters {
     ) -> Result<Prepared, ServerError> {
         if self.query.len() > query_bytes_max {
             let message = format!("the query is longer than {query_bytes_max} bytes: use variables, or ask for less");
-            return Err(coded(ServerError::new(message, None), "QUERY_TOO_LARGE"));
+            return Err(coded(ServerError::new(message, None), "QUERY_TOO_COMPLEX"));
         }
         // The parser recurses for every bracket: a few kilobytes of them would end the process.
         if nesting::exceeds(&self.query, nesting::LEVELS_MAX) {
             let message = format!("the query is nested deeper than {} levels", nesting::LEVELS_MAX);
-            return Err(coded(ServerError::new(message, None), "QUERY_TOO_DEEP"));
+            return Err(coded(ServerError::new(message, None), "QUERY_TOO_COMPLEX"));
         }
         let mut request = Request::new(self.query)
             .variables(self.variables.map(variables).unwrap_or_default())

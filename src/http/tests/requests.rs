@@ -68,8 +68,8 @@ async fn the_status_of_a_refused_document_depends_on_the_form_that_was_asked_for
         ("{", "GRAPHQL_PARSE_FAILED"),
         ("{nothing}", "GRAPHQL_VALIDATION_FAILED"),
         ("query A{hello} query B{hello}", "GRAPHQL_VALIDATION_FAILED"),
-        (long.as_str(), "QUERY_TOO_LARGE"),
-        (deep.as_str(), "QUERY_TOO_DEEP"),
+        (long.as_str(), "QUERY_TOO_COMPLEX"),
+        (deep.as_str(), "QUERY_TOO_COMPLEX"),
     ] {
         let body = json!({ "query": query }).to_string();
         let result = server.post(RESULT, &body).await;
@@ -90,7 +90,7 @@ async fn brackets_without_end_do_not_end_the_process() {
     for query in
         ["{a(b:[".to_owned() + &"[".repeat(100_000), "{a".repeat(50_000), "query($a:".to_owned() + &"[".repeat(90_000)]
     {
-        assert_eq!(server.ask(&query).await.code(), "QUERY_TOO_DEEP");
+        assert_eq!(server.ask(&query).await.code(), "QUERY_TOO_COMPLEX");
     }
     let within = format!("{{hello(name:{}{})}}", "[".repeat(60), "]".repeat(60));
     assert_eq!(server.ask(&within).await.code(), "GRAPHQL_VALIDATION_FAILED");
