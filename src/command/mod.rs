@@ -1,6 +1,7 @@
 //! The commands. Each answers on standard output, complains in one line and ends with 0, 1 (it failed) or 2 (usage).
 
 mod key;
+mod module;
 mod serve;
 
 use std::fmt;
@@ -33,6 +34,9 @@ enum Command {
     /// Creates, lists and revokes API keys.
     #[command(subcommand)]
     Key(key::Command),
+    /// For teams that write an order module.
+    #[command(subcommand)]
+    Module(module::Command),
     /// Prints a published schema.
     Schema {
         /// Which one.
@@ -69,6 +73,7 @@ impl Cli {
         match self.command {
             Command::Serve { settings, listen } => serve::run(settings.load(listen.as_deref())?).await,
             Command::Key(command) => command.run().await,
+            Command::Module(command) => command.run().await,
             Command::Schema { what } => print_schema(what),
         }
     }
