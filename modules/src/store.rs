@@ -132,7 +132,9 @@ pub(crate) struct Due {
 
 impl Store {
     pub(crate) async fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
-        let lock_path = path.with_extension("lock");
+        let mut lock_path = path.as_os_str().to_owned();
+        lock_path.push(".lock");
+        let lock_path = PathBuf::from(lock_path);
         let lock = File::create(&lock_path).map_err(|e| StoreError::Lock(lock_path, e))?;
         lock.try_lock().map_err(|_| StoreError::InUse(path.into()))?;
         let options = SqliteConnectOptions::new()

@@ -39,6 +39,9 @@ use crate::webhook::Courier;
 /// The most orders of one page.
 pub(crate) const PAGE_MAX: u32 = 200;
 
+/// How long clients have to finish what they began when the module is asked to end.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// How a retail module is set up.
 #[derive(Clone)]
 pub struct Config {
@@ -196,7 +199,11 @@ impl Retail {
                 }
             }
         });
-        let served = axum::serve(listener, self.router()).with_graceful_shutdown(shutdown.cancelled_owned()).await;
+        let serving = axum::serve(listener, self.router()).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let served = tokio::select! {
+            served = serving => served,
+            () = async { shutdown.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
+        };
         stop.cancel();
         for worker in [sweeping, sending] {
             if worker.await.is_err() {

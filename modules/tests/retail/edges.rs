@@ -103,49 +103,50 @@ async fn it_does_not_answer_strangers_nor_share_its_database() {
 
 #[test]
 fn a_definition_that_cannot_work_is_refused_with_the_reason() {
+    type Change = fn(&mut Value);
+    type Check = fn(&DefinitionError) -> bool;
+    fn add_state(process: &mut Value, name: &str, terminal: bool) {
+        let state = json!({ "name": name, "status": "UNKNOWN", "description": "", "terminal": terminal });
+        process["states"].as_array_mut().unwrap().push(state);
+    }
     let json = serde_json::to_value(process().unwrap().definition()).unwrap();
-    let load = |change: &dyn Fn(&mut Value)| {
+    let load = |change: Change| {
         let mut changed = json.clone();
         change(&mut changed);
         order_modules::retail::check_process(&changed.to_string()).map(|_| ())
     };
-    assert!(load(&|_| ()).is_ok());
-    let state = |name: &str, terminal: bool| json!({ "name": name, "status": "UNKNOWN", "description": "", "terminal": terminal });
-    type Check = fn(&DefinitionError) -> bool;
-    let cases: [(&dyn Fn(&mut Value), Check); 8] = [
-        (&|p| p["states"][0]["status"] = json!("PAID"), |e| matches!(e, DefinitionError::Read(_))),
+    assert!(load(|_| ()).is_ok());
+    let cases: [(Change, Check); 8] = [
+        (|p| p["states"][0]["status"] = json!("PAID"), |e| matches!(e, DefinitionError::Read(_))),
         (
-            &|p| p["states"][1]["name"] = json!("PENDING_PAYMENT"),
+            |p| p["states"][1]["name"] = json!("PENDING_PAYMENT"),
             |e| matches!(e, DefinitionError::StateTwice(s) if s == "PENDING_PAYMENT"),
         ),
         (
-            &|p| p["transitions"][1]["to"][0] = json!("GONE"),
+            |p| p["transitions"][1]["to"][0] = json!("GONE"),
             |e| matches!(e, DefinitionError::NoSuchState { state, .. } if state == "GONE"),
         ),
         (
-            &|p| p["transitions"][1]["guards"] = json!(["LUCK"]),
+            |p| p["transitions"][1]["guards"] = json!(["LUCK"]),
             |e| matches!(e, DefinitionError::NoSuchGuard { guard, .. } if guard == "LUCK"),
         ),
         (
-            &|p| p["transitions"][1]["steps"] = json!(["pray"]),
+            |p| p["transitions"][1]["steps"] = json!(["pray"]),
             |e| matches!(e, DefinitionError::NoSuchStep { step, .. } if step == "pray"),
         ),
-        (&|p| p["transitions"][1]["to"] = json!([]), |e| matches!(e, DefinitionError::NoTarget(a) if a == "pay")),
+        (|p| p["transitions"][1]["to"] = json!([]), |e| matches!(e, DefinitionError::NoTarget(a) if a == "pay")),
         (
-            &|p| p["transitions"][5]["from"] = json!(["SHIPPED"]),
+            |p| p["transitions"][5]["from"] = json!(["SHIPPED"]),
             |e| matches!(e, DefinitionError::Ambiguous { state, .. } if state == "SHIPPED"),
         ),
-        (
-            &|p| p["states"].as_array_mut().unwrap().push(state("ISLAND", true)),
-            |e| matches!(e, DefinitionError::Unreachable(s) if s == "ISLAND"),
-        ),
+        (|p| add_state(p, "ISLAND", true), |e| matches!(e, DefinitionError::Unreachable(s) if s == "ISLAND")),
     ];
     for (change, expected) in cases {
         let error = load(change).unwrap_err();
         assert!(expected(&error), "{error:?}");
     }
-    let stuck = load(&|p| {
-        p["states"].as_array_mut().unwrap().push(state("LIMBO", false));
+    let stuck = load(|p| {
+        add_state(p, "LIMBO", false);
         p["transitions"][3]["to"] = json!(["PICKING", "LIMBO"]);
     });
     assert!(matches!(stuck, Err(DefinitionError::DeadEnd(s)) if s == "LIMBO"));
