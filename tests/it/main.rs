@@ -6,6 +6,8 @@ mod center;
 mod conformance;
 mod fault;
 mod index;
+mod ingest;
 mod operation;
+mod shelf;
 mod source;
 mod world;
