@@ -1,0 +1,359 @@
+//! `Source`: a connected module as clients and operators see it, and its quarantine.
+//!
+//! It owns the shape of capabilities, synchronization health and process definitions. It refuses to fail as a whole:
+//! what only the module can tell is a field of its own that fails alone. That is so that a sick module never hides what
+//! the center knows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_graphql::{ComplexObject, Context, Error, ID, Object, SimpleObject};
+use chrono::Utc;
+use order_contract::SourceKey;
+use order_contract::process::ProcessDefinition as Definition;
+use serde::Serialize;
+
+use super::error::{self, Fallible};
+use super::page::PageInfo;
+use super::render::Rendered;
+use super::scalar::{Json, Long, Time};
+use super::vocabulary::{EffectKind, Idempotency, OrderKind, OrderStatus, ProcessTrigger, Via};
+use super::{Services, id};
+use crate::index::{Dimension, Filter};
+use crate::ingest::QuarantineRecord as Record;
+use crate::source::{Registry, Source as Plugged};
+
+/// A connected module that owns orders.
+pub(super) struct Source(Arc<Plugged>);
+
+/// The sources with what never changes of them rendered. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Sources(Arc<BTreeMap<SourceKey, (Arc<Plugged>, Rendered)>>);
+
+/// The fields of a source that need no IO, in the order of the object type.
+#[derive(Serialize)]
+struct Plain<'a> {
+    id: ID,
+    key: &'a str,
+    title: &'a str,
+    adapter: &'a str,
+}
+
+impl Sources {
+    /// The sources of a registry.
+    pub(super) fn new(registry: &Registry) -> Self {
+        let entry = |source: &Plugged| {
+            let plain = Plain {
+                id: id::source(&source.key),
+                key: source.key.as_str(),
+                title: &source.title,
+                adapter: &source.adapter,
+            };
+            (source.key.clone(), (Arc::new(source.clone()), Rendered::of(&plain)))
+        };
+        Self(Arc::new(registry.iter().map(entry).collect()))
+    }
+
+    /// The source of this key.
+    pub(super) fn get(&self, key: &SourceKey) -> Option<Source> {
+        self.0.get(key).map(|(source, _)| Source(source.clone()))
+    }
+
+    /// Every source, by key.
+    pub(super) fn all(&self) -> Vec<Source> {
+        self.0.values().map(|(source, _)| Source(source.clone())).collect()
+    }
+
+    /// What never changes of a source.
+    pub(super) fn rendered(&self, key: &SourceKey) -> Option<&Rendered> {
+        self.0.get(key).map(|(_, rendered)| rendered)
+    }
+}
+
+/// A connected module that owns orders and decides what may be done with them.
+#[Object]
+impl Source {
+    /// The global id.
+    async fn id(&self) -> ID {
+        id::source(&self.0.key)
+    }
+
+    /// Its key, as filters and look-ups name it. It never changes.
+    async fn key(&self) -> &str {
+        self.0.key.as_str()
+    }
+
+    /// Its name for people.
+    async fn title(&self) -> &str {
+        &self.0.title
+    }
+
+    /// What speaks to it: `protocol`, or the name of an adapter.
+    async fn adapter(&self) -> &str {
+        &self.0.adapter
+    }
+
+    /// What kind of business its orders belong to. Asks the source.
+    async fn kind(&self) -> Fallible<OrderKind> {
+        Fallible(self.0.port.describe().await.map(|c| Some(c.kind.into())).map_err(|e| error::source(&e)))
+    }
+
+    /// What it can do. Asks the source.
+    async fn capabilities(&self) -> Fallible<SourceCapabilities> {
+        let described = self.0.port.describe().await.map_err(|e| error::source(&e));
+        Fallible(described.map(|c| {
+            Some(SourceCapabilities {
+                idempotency: c.idempotency.into(),
+                create: c.create,
+                dry_run: c.dry_run,
+                expected_version: c.expected_version,
+                page_size_max: Long(c.page_size_max.into()),
+            })
+        }))
+    }
+
+    /// How its synchronization stands.
+    async fn sync(&self, ctx: &Context<'_>) -> Fallible<SourceSync> {
+        Fallible(sync(&self.0.key, ctx.data_unchecked::<Services>()).await.map(Some))
+    }
+
+    /// Its state machine. Asks the source; none where it does not show one.
+    async fn process(&self) -> Fallible<ProcessDefinition> {
+        Fallible(self.0.port.process().await.map(|p| p.map(Into::into)).map_err(|e| error::source(&e)))
+    }
+
+    /// How many orders it has in each status.
+    #[graphql(complexity = "50 + child_complexity")]
+    async fn statuses(&self, ctx: &Context<'_>) -> Fallible<Vec<StatusCount>> {
+        let index = &ctx.data_unchecked::<Services>().index;
+        let of_source = Filter::Sources(vec![self.0.key.clone()]);
+        // As many groups as there are statuses and currencies.
+        let rows = index.aggregate(&of_source, &[Dimension::Status], 2_000).await.map_err(error::index);
+        Fallible(rows.map(|(rows, _)| {
+            let mut counts = BTreeMap::new();
+            for row in rows {
+                let status = row.keys.first().cloned().flatten();
+                if let Some(status) = status.as_deref().and_then(order_contract::OrderStatus::parse) {
+                    *counts.entry(status).or_insert(0) += row.measures.orders;
+                }
+            }
+            let count = |(status, orders): (order_contract::OrderStatus, u64)| StatusCount {
+                status: status.into(),
+                orders: Long::count(orders),
+            };
+            Some(counts.into_iter().map(count).collect())
+        }))
+    }
+}
+
+/// What a source can do.
+#[derive(SimpleObject)]
+struct SourceCapabilities {
+    /// How safely it can be asked.
+    idempotency: Idempotency,
+    /// Whether `createOrder` works.
+    create: bool,
+    /// Whether `dryRun` is honored.
+    dry_run: bool,
+    /// Whether it checks `expectedVersion` itself.
+    expected_version: bool,
+    /// The most orders it gives in one page of changes.
+    page_size_max: Long,
+}
+
+/// How the synchronization of a source stands.
+#[derive(SimpleObject)]
+struct SourceSync {
+    /// Everything the source changed before this is in the center.
+    high_water: Option<Time>,
+    /// Seconds since then. None before the first pass is complete.
+    lag_seconds: Option<Long>,
+    /// The newest change of the source that the center has.
+    newest_update_at: Option<Time>,
+    /// When a pass over its changes was last completed.
+    last_success_at: Option<Time>,
+    /// When a pass last failed.
+    last_error_at: Option<Time>,
+    /// Why; cleared by success.
+    last_error: Option<String>,
+    /// Whether an operator paused it.
+    paused: bool,
+    /// Webhooks that are stored and not yet applied.
+    webhook_backlog: Long,
+    /// Inputs in quarantine that are still open.
+    quarantined: Long,
+}
+
+async fn sync(key: &SourceKey, services: &Services) -> Result<SourceSync, Error> {
+    let state = services.ingest.sync_state(key).await.map_err(error::ingest)?;
+    let newest = services.index.newest_update(key).await.map_err(error::index)?;
+    Ok(SourceSync {
+        high_water: state.high_water.map(Time),
+        lag_seconds: state.high_water.map(|t| Long((Utc::now() - t).num_seconds().max(0))),
+        newest_update_at: newest.map(Time),
+        last_success_at: state.last_success_at.map(Time),
+        last_error_at: state.last_error_at.map(Time),
+        last_error: state.last_error,
+        paused: state.paused,
+        webhook_backlog: Long::count(state.webhook_backlog),
+        quarantined: Long::count(state.quarantined),
+    })
+}
+
+/// How many orders are in a status.
+#[derive(SimpleObject)]
+struct StatusCount {
+    /// The status.
+    status: OrderStatus,
+    /// How many.
+    orders: Long,
+}
+
+/// The state machine of a source's orders, as the source describes it.
+#[derive(SimpleObject)]
+struct ProcessDefinition {
+    /// Its name, such as `retail`.
+    name: String,
+    /// Grows with every change of the definition.
+    version: Long,
+    /// The states.
+    states: Vec<ProcessState>,
+    /// The ways between them.
+    transitions: Vec<ProcessTransition>,
+}
+
+/// A native state.
+#[derive(SimpleObject)]
+struct ProcessState {
+    /// Its native name.
+    name: String,
+    /// The unified status it stands for.
+    status: OrderStatus,
+    /// A sentence.
+    description: String,
+    /// Whether orders begin here.
+    initial: bool,
+    /// Whether orders may end here.
+    terminal: bool,
+}
+
+/// A way between native states.
+#[derive(SimpleObject)]
+struct ProcessTransition {
+    /// The verb of the action.
+    action: String,
+    /// From which states.
+    from: Vec<String>,
+    /// To which states; the guard or the input decides among several.
+    to: Vec<String>,
+    /// Who sets it off.
+    trigger: ProcessTrigger,
+    /// A sentence.
+    description: String,
+    /// The codes of the blockers its guards can name.
+    guards: Vec<String>,
+    /// What it moves.
+    effects: Vec<EffectKind>,
+    /// A JSON Schema of its input.
+    input_schema: Option<Json>,
+}
+
+impl From<Definition> for ProcessDefinition {
+    fn from(p: Definition) -> Self {
+        Self {
+            name: p.name,
+            version: Long(p.version.into()),
+            states: p
+                .states
+                .into_iter()
+                .map(|s| ProcessState {
+                    name: s.name,
+                    status: s.status.into(),
+                    description: s.description,
+                    initial: s.initial,
+                    terminal: s.terminal,
+                })
+                .collect(),
+            transitions: p
+                .transitions
+                .into_iter()
+                .map(|t| ProcessTransition {
+                    action: t.action.into(),
+                    from: t.from,
+                    to: t.to,
+                    trigger: t.trigger.into(),
+                    description: t.description,
+                    guards: t.guards,
+                    effects: t.effects.into_iter().map(Into::into).collect(),
+                    input_schema: t.input_schema.and_then(Json::object),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// An input that could not be understood, kept whole until a mapping or the source is fixed.
+#[derive(SimpleObject)]
+#[graphql(complex)]
+pub(super) struct QuarantineRecord {
+    /// Its id.
+    id: ID,
+    #[graphql(skip)]
+    key: SourceKey,
+    /// The order's id in the source, where the input tells it.
+    source_order_id: Option<String>,
+    /// By which way it came.
+    via: Via,
+    /// When it first came.
+    received_at: Time,
+    /// How often the same input came.
+    seen: Long,
+    /// The whole input, verbatim.
+    input: String,
+    /// Where it is wrong: a JSON pointer; empty for the whole input.
+    path: String,
+    /// What stands there.
+    value: String,
+    /// The rule it breaks, as a sentence.
+    rule: String,
+    /// `OPEN`, `RESOLVED` or `DISCARDED`.
+    state: String,
+    /// When it left `OPEN`.
+    resolved_at: Option<Time>,
+}
+
+#[ComplexObject]
+impl QuarantineRecord {
+    /// The source it came from.
+    async fn source(&self, ctx: &Context<'_>) -> Option<Source> {
+        ctx.data_unchecked::<Sources>().get(&self.key)
+    }
+}
+
+impl From<Record> for QuarantineRecord {
+    fn from(r: Record) -> Self {
+        Self {
+            id: r.id.into(),
+            key: r.source,
+            source_order_id: r.source_order_id.map(Into::into),
+            via: r.via.into(),
+            received_at: Time(r.received_at),
+            seen: Long::count(r.seen),
+            input: String::from_utf8_lossy(&r.input).into_owned(),
+            path: r.rejection.path,
+            value: r.rejection.value,
+            rule: r.rejection.rule,
+            state: r.state,
+            resolved_at: r.resolved_at.map(Time),
+        }
+    }
+}
+
+/// A page of quarantined inputs.
+#[derive(SimpleObject)]
+pub(super) struct QuarantineConnection {
+    /// The inputs, newest first.
+    pub(super) nodes: Vec<QuarantineRecord>,
+    /// Where the page stands.
+    pub(super) page_info: PageInfo,
+}
