@@ -37,10 +37,7 @@ impl From<IndexedOrder> for OrderData {
             payment_status: order.payment_status.into(),
             fulfillment_status: snapshot.fulfillment_status.into(),
             return_status: snapshot.return_status.into(),
-            native: NativeState {
-                state: snapshot.native.state,
-                sub_states: Json::object(snapshot.native.sub_states),
-            },
+            native: NativeState { state: snapshot.native.state, sub_states: Json::object(snapshot.native.sub_states) },
             holds: each(snapshot.holds, |h| Hold { code: h.code, reason: h.reason, since: h.since.map(Time) }),
             currency_code: c.code(),
             prices_include_tax: snapshot.prices_include_tax,
@@ -81,9 +78,7 @@ impl From<IndexedOrder> for OrderData {
                 refund_id: r.refund_id,
                 created_at: r.created_at.map(Time),
             }),
-            risk: snapshot
-                .risk
-                .map(|r| RiskAssessment { recommendation: r.recommendation.into(), reasons: r.reasons }),
+            risk: snapshot.risk.map(|r| RiskAssessment { recommendation: r.recommendation.into(), reasons: r.reasons }),
             notes: each(snapshot.notes, |n| Note {
                 text: n.text,
                 author: n.author,

@@ -124,7 +124,7 @@ const DATABASE_DOWN: &str = "the center's database is not available: try again i
 pub(super) fn index(cause: IndexError) -> Error {
     match &cause {
         IndexError::Query(e) | IndexError::Write(e) => database(e, &cause, DATABASE_DOWN),
-        IndexError::Document(..) | IndexError::Row(_) => internal(&cause),
+        IndexError::Document(..) | IndexError::Encode(..) | IndexError::Row(_) => internal(&cause),
     }
 }
 
@@ -151,7 +151,8 @@ pub(super) fn ingest(cause: IngestError) -> Error {
         IngestError::Read(e) => source(&e),
         IngestError::Store(e) => index(e),
         IngestError::Record(_, ref e) => database(e, &cause, DATABASE_DOWN),
-        IngestError::Event(_) => internal(&cause),
+        IngestError::Leased(_) => error(SERVICE_UNAVAILABLE, cause.to_string()),
+        IngestError::Event(_) | IngestError::Row(_) => internal(&cause),
     }
 }
 

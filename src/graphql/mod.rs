@@ -4,10 +4,40 @@
 //! allowed comes from the owner, what is stored from the index. That is so that the schema reads as one vocabulary
 //! whatever stands behind it.
 
+mod convert;
+mod error;
+mod filter;
+mod id;
+mod limits;
+mod mutation;
+mod node;
+mod object;
+mod operation;
+mod order;
+mod page;
+mod query;
+mod render;
+mod response;
+mod scalar;
+mod select;
+mod source;
+mod subscription;
+mod vocabulary;
+
+use async_graphql::{SDLExportOptions, SchemaBuilder};
+
 use crate::index::Index;
 use crate::ingest::Ingest;
 use crate::operation::Operations;
 use crate::source::Registry;
+
+pub use mutation::Mutation;
+pub use query::Query;
+pub use response::response_json;
+pub use subscription::Subscription;
+
+/// The schema with everything its resolvers work with. Cheap to clone.
+pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 /// What a principal may do; each role includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,4 +97,41 @@ pub struct GraphqlLimits {
     pub page_size_max: u32,
     /// The most bytes of rendered orders kept in memory.
     pub cache_bytes_max: u64,
+}
+
+/// W3C trace context of a request, for its operations: data of the request, where it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceParent(pub String);
+
+/// The schema over these services. A request needs a [`Principal`] among its data.
+#[must_use]
+pub fn schema(services: Services, limits: GraphqlLimits) -> Schema {
+    builder()
+        .data(source::Sources::new(&services.registry))
+        .data(render::RenderCache::new(services.index.clone(), limits.cache_bytes_max))
+        .data(services)
+        .data(limits)
+        .limit_depth(limits.depth_max)
+        .limit_recursive_depth(limits.depth_max.saturating_mul(2))
+        .limit_complexity(limits.complexity_max)
+        .limit_directives(limits.directives_max)
+        .extension(limits::Limits(limits))
+        .finish()
+}
+
+/// The schema as text, as `schema/schema.graphql` has it.
+#[must_use]
+pub fn sdl() -> String {
+    let options = SDLExportOptions::new()
+        .sorted_fields()
+        .sorted_arguments()
+        .sorted_enum_items()
+        .include_specified_by()
+        .prefer_single_line_descriptions()
+        .use_space_ident();
+    builder().finish().sdl_with_options(options)
+}
+
+fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query, Mutation, Subscription).enable_federation().disable_suggestions()
 }

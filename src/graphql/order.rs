@@ -10,9 +10,7 @@ use std::sync::Arc;
 
 use async_graphql::parser::types::Field;
 use async_graphql::registry::{MetaType, MetaTypeId, Registry};
-use async_graphql::{
-    ContainerType, Context, ContextSelectionSet, Object, OutputType, Positioned, ServerResult, Value,
-};
+use async_graphql::{ContainerType, Context, ContextSelectionSet, Object, OutputType, Positioned, ServerResult, Value};
 use order_contract::OrderId;
 
 use super::error::{self, Fallible, require};
@@ -80,10 +78,8 @@ impl OutputType for Order {
         let name = registry.create_output_type::<Self, _>(MetaTypeId::Object, |registry| {
             let mut order = registry.create_fake_output_type::<OrderData>();
             let live = registry.create_fake_output_type::<OrderLive<'_>>();
-            if let (
-                MetaType::Object { name, fields, rust_typename, keys, .. },
-                MetaType::Object { fields: live, .. },
-            ) = (&mut order, live)
+            if let (MetaType::Object { name, fields, rust_typename, keys, .. }, MetaType::Object { fields: live, .. }) =
+                (&mut order, live)
             {
                 *name = "Order".into();
                 *rust_typename = Some(std::any::type_name::<Self>());

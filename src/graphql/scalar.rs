@@ -95,7 +95,7 @@ impl Serialize for Time {
 
 /// A whole number up to 9007199254740991 (2^53 − 1), which every JSON implementation carries exactly; `Int` ends at
 /// 2147483647.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub(super) struct Long(pub(super) i64);
 

@@ -71,11 +71,7 @@ impl<'a> Document<'a> {
     }
 
     /// The selection sets of an object type by response key, in the order of the reply.
-    pub(super) fn collect(
-        self,
-        type_name: &str,
-        sets: &[&'a SelectionSet],
-    ) -> IndexMap<&'a str, Collected<'a>> {
+    pub(super) fn collect(self, type_name: &str, sets: &[&'a SelectionSet]) -> IndexMap<&'a str, Collected<'a>> {
         let mut fields = IndexMap::new();
         for set in sets {
             self.collect_set(type_name, set, &mut fields);
@@ -128,17 +124,17 @@ impl<'a> Document<'a> {
         };
         let here: &SelectionSet = &ctx.item.node;
         let mut path = Vec::new();
-        if let Some(node) = ctx.path_node {
-            node.for_each(|segment| {
-                if let QueryPathSegment::Name(name) = segment {
-                    path.push((*name).to_owned());
-                }
-            });
+        let mut place = ctx.path_node.as_ref();
+        while let Some(node) = place {
+            if let QueryPathSegment::Name(name) = node.segment {
+                path.push(name);
+            }
+            place = node.parent;
         }
         let mut sets = vec![&operation.selection_set.node];
-        for key in &path {
+        for key in path.into_iter().rev() {
             let mut fields = self.collect(type_name, &sets);
-            let Some(collected) = fields.swap_remove(key.as_str()) else { return vec![here] };
+            let Some(collected) = fields.swap_remove(key) else { return vec![here] };
             let name = collected.field.node.name.node.as_str();
             let Some(meta) = self.field(type_name, name) else { return vec![here] };
             type_name = MetaTypeName::concrete_typename(&meta.ty);
