@@ -9,7 +9,6 @@ pub mod graphql;
 pub mod http;
 pub mod index;
 pub mod ingest;
-mod interim;
 pub mod operation;
 pub mod serve;
 pub mod source;

@@ -145,12 +145,12 @@ async fn start_on(config: Config, registry: Registry, database: Database) -> Res
     let operations =
         Operations::new(database.clone(), ingest.clone(), registry.clone(), clock, config.operation_limits());
     let services = Services { index, ingest, operations, registry };
-    let schema = crate::interim::schema(services.clone(), limits);
+    let schema = crate::graphql::schema(services.clone(), limits);
 
     let (draining, abandon, stopping) = Default::default();
     let (connections, tasks, workers) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
     let behind = Behind {
-        sdl: schema.sdl(),
+        sdl: crate::graphql::sdl(),
         schema,
         database: database.clone(),
         ingest: services.ingest.clone(),

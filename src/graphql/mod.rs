@@ -99,10 +99,6 @@ pub struct GraphqlLimits {
     pub cache_bytes_max: u64,
 }
 
-/// W3C trace context of a request, for its operations: data of the request, where it has one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceParent(pub String);
-
 /// The schema over these services. A request needs a [`Principal`] among its data.
 #[must_use]
 pub fn schema(services: Services, limits: GraphqlLimits) -> Schema {

@@ -15,7 +15,7 @@ use super::operation::{Operation, UserError, find_order};
 use super::order::Order;
 use super::scalar::{Decimal, Json, Long};
 use super::source::{Source, Sources};
-use super::{Role, Services, TraceParent};
+use super::{Role, Services, Traceparent};
 use crate::operation::{Intent, OperationError};
 
 /// The root of all writes.
@@ -508,7 +508,7 @@ async fn perform(
                 .map_err(|e| UserError::new("INVALID_INPUT", e.to_string(), &["input", "expectedVersion"]))?,
             dry_run: asked.dry_run,
             actor: Some(principal.name.clone()),
-            traceparent: ctx.data_opt::<TraceParent>().map(|t| t.0.clone()),
+            traceparent: ctx.data_opt::<Traceparent>().map(|t| t.0.clone()),
         })
     })();
     let intent = match intent {

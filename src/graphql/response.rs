@@ -3,38 +3,49 @@
 //! It owns writing a response whose data is mostly JSON text already. It refuses to parse that text again, which serde
 //! would do to every raw value. That is so that a page is copied into the reply once.
 
-use async_graphql::{Response, Value};
+use std::collections::BTreeMap;
+
+use async_graphql::{ServerError, Value};
 
 use super::scalar::as_raw_json;
 use super::select::write_string;
 
-/// The response as the JSON of GraphQL over HTTP. `data` is left out where a request was refused before execution.
-#[must_use]
-pub fn response_json(response: &Response) -> Vec<u8> {
-    let mut out = String::with_capacity(256 + as_raw_json(&response.data).map_or(0, str::len));
-    out.push('{');
-    if response.errors.is_empty() || response.data != Value::Null {
-        out.push_str("\"data\":");
-        write_value(&mut out, &response.data);
+/// A reply as the JSON of GraphQL over HTTP. No `data` is that of a request that was refused before execution.
+///
+/// # Errors
+/// None in practice: errors and extensions are plain data.
+pub fn response_json(
+    errors: &[ServerError],
+    data: Option<&Value>,
+    extensions: &BTreeMap<String, Value>,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let mut out = String::with_capacity(256 + text_len(data));
+    if !errors.is_empty() {
+        out.push_str(",\"errors\":");
+        out.push_str(&serde_json::to_string(errors)?);
     }
-    let mut member = |name: &str, text: Result<String, serde_json::Error>| {
-        if let Ok(text) = text {
-            if out.len() > 1 {
-                out.push(',');
-            }
-            write_string(&mut out, name);
-            out.push(':');
-            out.push_str(&text);
-        }
-    };
-    if !response.errors.is_empty() {
-        member("errors", serde_json::to_string(&response.errors));
+    if let Some(data) = data {
+        out.push_str(",\"data\":");
+        write_value(&mut out, data);
     }
-    if !response.extensions.is_empty() {
-        member("extensions", serde_json::to_string(&response.extensions));
+    if !extensions.is_empty() {
+        out.push_str(",\"extensions\":");
+        out.push_str(&serde_json::to_string(extensions)?);
     }
+    if out.is_empty() {
+        out.push(',');
+    }
+    out.replace_range(..1, "{");
     out.push('}');
-    out.into_bytes()
+    Ok(out.into_bytes())
+}
+
+/// How much text is in the data: nearly all of it stands in the values of root fields.
+fn text_len(data: Option<&Value>) -> usize {
+    match data {
+        Some(Value::Object(fields)) => fields.values().filter_map(as_raw_json).map(str::len).sum(),
+        _ => 0,
+    }
 }
 
 /// Writes a value as JSON; what is text already as it is.
@@ -80,23 +91,24 @@ pub(super) fn write_value(out: &mut String, value: &Value) {
 mod tests {
     use super::response_json;
     use crate::graphql::scalar::raw_json;
-    use async_graphql::{Response, ServerError, Value, value};
+    use async_graphql::{Name, Response, ServerError, Value, value};
 
     #[test]
     fn a_reply_is_the_json_that_serde_would_write() {
-        let mut data = value!({ "a": [1, true, null, "q\"\\\n\u{1}ü"], "b": {} });
+        let mut data = value!({ "a": [1, true, null, "q\"\\\n\u{1}\u{7f}ü"], "b": {}, "c": -1.5 });
         if let Value::Object(fields) = &mut data {
-            fields.insert(async_graphql::Name::new("raw"), raw_json("{\"x\":[1.50]}".into()));
+            fields.insert(Name::new("raw"), raw_json("{\"x\":[1.50]}".into()));
         }
-        let mut response = Response::new(data);
         let same = |response: &Response| {
-            let ours: serde_json::Value = serde_json::from_slice(&response_json(response)).expect("JSON");
+            let ours = response_json(&response.errors, Some(&response.data), &response.extensions).expect("JSON");
+            let ours: serde_json::Value = serde_json::from_slice(&ours).expect("JSON");
             assert_eq!(ours, serde_json::to_value(response).expect("JSON"));
         };
+        let mut response = Response::new(data).extension("cost", Value::from(3));
         same(&response);
         response.errors.push(ServerError::new("no", None));
         same(&response);
-        let refused = Response::from_errors(vec![ServerError::new("no", None)]);
-        assert_eq!(response_json(&refused), b"{\"errors\":[{\"message\":\"no\"}]}");
+        let refused = response_json(&response.errors, None, &std::collections::BTreeMap::new()).expect("JSON");
+        assert_eq!(refused, b"{\"errors\":[{\"message\":\"no\"}]}");
     }
 }

@@ -18,7 +18,7 @@ use super::accept::Media;
 use super::reply::{Refusal, document};
 use super::trace::RequestMeta;
 use super::{App, body, nesting};
-use crate::graphql::{Principal, Traceparent};
+use crate::graphql::{Principal, Traceparent, response_json};
 
 const FORMS: [Media; 2] = [Media::Json, Media::GraphqlResponse];
 
@@ -342,7 +342,7 @@ impl Outcome {
             (false, Media::GraphqlResponse) => StatusCode::BAD_REQUEST,
             _ => StatusCode::OK,
         };
-        match serde_json::to_vec(self) {
+        match response_json(&self.errors, self.data.as_ref(), &self.extensions) {
             Ok(json) => document(status, media, Bytes::from(json)),
             Err(error) => {
                 tracing::error!(%error, "could not write a GraphQL response");

@@ -5,6 +5,7 @@
 mod center;
 mod conformance;
 mod fault;
+mod graphql;
 mod index;
 mod ingest;
 mod operation;
