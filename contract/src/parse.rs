@@ -10,12 +10,14 @@ use serde_path_to_error::Segment;
 
 use crate::check::{CheckCode, InvariantCheck};
 use crate::money::{AMOUNT_SCALE_MAX, Currency, Quantity};
-use crate::order::OrderSnapshot;
+use crate::order::{Address, OrderSnapshot};
 
 /// The most lines of one order.
 const LINES_MAX: usize = 5_000;
-/// The most characters of one number, name or code.
+/// The most characters of one name or code.
 const LABEL_MAX: usize = 1_000;
+/// The most characters of what orders are looked up by: a database index takes no more.
+const KEY_MAX: usize = 255;
 
 /// Why an input is not an order: where, what stood there, and which rule it breaks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
@@ -183,6 +185,7 @@ fn first_broken_rule(order: &OrderSnapshot) -> Option<BrokenRule> {
         .or_else(|| unique("/fulfillments", order.fulfillments.iter().map(|f| f.id.as_str())))
         .or_else(|| unique("/returns", order.returns.iter().map(|r| r.id.as_str())))
         .or_else(|| line_rules(order))
+        .or_else(|| key_rules(order))
         .or_else(|| one_currency(order))
         .or_else(|| quantity_rules(order))
         .or_else(|| country_rules(order))
@@ -221,6 +224,24 @@ fn line_rules(order: &OrderSnapshot) -> Option<BrokenRule> {
             .find_map(|(name, quantity)| not_negative(&format!("/lines/{i}/quantity/{name}"), quantity))
         })
     })
+}
+
+fn key_rules(order: &OrderSnapshot) -> Option<BrokenRule> {
+    let short = |path: &str, key: Option<&str>| {
+        let key = key.unwrap_or_default();
+        broken(key.chars().count() <= KEY_MAX, path, key, "is longer than 255 characters")
+    };
+    let customer = order.customer.as_ref();
+    let country = |address: &'_ Option<Address>| address.as_ref().and_then(|a| a.country.clone());
+    short("/number", Some(&order.number))
+        .or_else(|| short("/customer/id", customer.and_then(|c| c.id.as_deref())))
+        .or_else(|| short("/customer/email", customer.and_then(|c| c.email.as_deref())))
+        .or_else(|| short("/shippingAddress/country", country(&order.shipping_address).as_deref()))
+        .or_else(|| short("/billingAddress/country", country(&order.billing_address).as_deref()))
+        .or_else(|| {
+            let skus = order.lines.iter().map(|line| line.sku.as_deref());
+            skus.enumerate().find_map(|(i, sku)| short(&format!("/lines/{i}/sku"), sku))
+        })
 }
 
 fn not_negative(path: &str, quantity: Quantity) -> Option<BrokenRule> {
@@ -356,6 +377,8 @@ pub(crate) mod tests {
             ("/version", json!("3"), "/version", "invalid type"),
             ("/sourceOrderId", json!(""), "/sourceOrderId", "1 to 200"),
             ("/number", json!(" "), "/number", "must not be empty"),
+            ("/number", json!("9".repeat(256)), "/number", "longer than 255"),
+            ("/lines/1/sku", json!("9".repeat(256)), "/lines/1/sku", "longer than 255"),
             ("/shippingAddress/countryCode", json!("United Kingdom"), "/shippingAddress/countryCode", "ISO 3166"),
             ("/times/placedAt", json!("yesterday"), "/times/placedAt", "invalid characters"),
             ("/totals/totl", json!("1"), "/totals/totl", "unknown field"),

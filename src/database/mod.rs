@@ -69,6 +69,7 @@ impl DatabaseError {
     pub fn is_unavailable(&self) -> bool {
         let source = match self {
             Self::Connect(e) | Self::Transaction(_, e) | Self::Statement(e) => e,
+            Self::Migrate(sqlx::migrate::MigrateError::Execute(e)) => e,
             Self::UnknownUrl | Self::Migrate(_) | Self::Column(..) => return false,
         };
         match source {

@@ -246,3 +246,96 @@ fn page_sql(list: &OrderList) -> (String, Vec<Value<'static>>) {
     );
     (sql, condition.values)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{CURSOR_VERSION, Cursor, CursorError, Direction, OrderList, SortField, URL_SAFE_NO_PAD, page_sql};
+    use base64::Engine as _;
+    use chrono::DateTime;
+    use order_contract::OrderId;
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
+    use crate::database::{Database, PoolLimits};
+    use crate::index::{Filter, LineFilter, Range, TextField, TextMatch, TimeField};
+
+    const SORTS: [SortField; 3] = [SortField::PlacedAt, SortField::UpdatedAt, SortField::Total];
+    const DIRECTIONS: [Direction; 2] = [Direction::Ascending, Direction::Descending];
+
+    fn cursor(key: i64, id: &str) -> Cursor {
+        let id = OrderId::parse(id).expect("an id");
+        Cursor { sort: SortField::PlacedAt, direction: Direction::Descending, key, id }
+    }
+
+    #[test]
+    fn a_cursor_is_bound_to_its_sort() {
+        let text = cursor(-1, "ord_retail_1").encode();
+        for (sort, direction) in SORTS.into_iter().flat_map(|sort| DIRECTIONS.map(|direction| (sort, direction))) {
+            let parsed = Cursor::parse(&text, sort, direction);
+            if (sort, direction) == (SortField::PlacedAt, Direction::Descending) {
+                assert_eq!(parsed, Ok(cursor(-1, "ord_retail_1")));
+            } else {
+                assert_eq!(parsed, Err(CursorError::OtherSort));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_refused_and_never_panics(text in any::<String>(), bytes in any::<Vec<u8>>(), key in any::<i64>()) {
+            let parse = |text: &str| Cursor::parse(text, SortField::PlacedAt, Direction::Descending);
+            let head = [CURSOR_VERSION, b'p', b'd'];
+            for text in [text, URL_SAFE_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode([&head[..], &bytes].concat())] {
+                prop_assert_eq!(parse(&text), Err(CursorError::Malformed));
+            }
+            let whole = cursor(key, "ord_retail_1").encode();
+            for cut in 0..whole.len() {
+                prop_assert!(parse(&whole[..cut]).is_err());
+            }
+            prop_assert_eq!(parse(&whole), Ok(cursor(key, "ord_retail_1")));
+        }
+    }
+
+    /// What every page of a plain filter must be: one walk along an index, up to the limit.
+    #[tokio::test]
+    async fn pages_walk_an_index_and_sort_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite:{}", folder.path().join("plans.db").display());
+        let database = Database::open(&url, PoolLimits::default()).await.expect("opens");
+        let text = |field| Filter::Text(field, TextMatch::In(vec!["x".into()]));
+        let time = |field| Filter::Time(field, Range { gte: Some(DateTime::UNIX_EPOCH), ..Range::default() });
+        let sku = Filter::Lines(LineFilter { sku: Some(TextMatch::In(vec!["x".into()])), ..LineFilter::default() });
+        let plain = Filter::All(Vec::new());
+        let cases = [
+            (plain.clone(), SortField::PlacedAt, "orders_placed"),
+            (plain.clone(), SortField::UpdatedAt, "orders_updated"),
+            (plain, SortField::Total, "orders_total"),
+            (time(TimeField::PlacedAt), SortField::PlacedAt, "orders_placed"),
+            (time(TimeField::UpdatedAt), SortField::UpdatedAt, "orders_updated"),
+            (text(TextField::Source), SortField::PlacedAt, "orders_source_placed"),
+            (text(TextField::Source), SortField::UpdatedAt, "orders_source_updated"),
+            (text(TextField::Status), SortField::PlacedAt, "orders_status_placed"),
+            (text(TextField::PaymentStatus), SortField::PlacedAt, "orders_payment_placed"),
+            (text(TextField::FulfillmentStatus), SortField::PlacedAt, "orders_fulfillment_placed"),
+            (text(TextField::Country), SortField::PlacedAt, "orders_country_placed"),
+            (text(TextField::CustomerId), SortField::PlacedAt, "orders_customer_placed"),
+            (text(TextField::CustomerEmail), SortField::PlacedAt, "orders_email_placed"),
+            (text(TextField::Number), SortField::PlacedAt, "orders_number"),
+            (sku, SortField::PlacedAt, "order_lines_sku"),
+        ];
+        for (filter, sort, index) in cases {
+            for (direction, backward) in DIRECTIONS.into_iter().flat_map(|d| [(d, false), (d, true)]) {
+                for after in [None, Some(cursor(5, "ord_retail_1"))] {
+                    let filter = filter.clone();
+                    let list = OrderList { filter, sort, direction, after, before: None, limit: 20, backward };
+                    let (sql, values) = page_sql(&list);
+                    let plan = database.fetch_all(&format!("explain query plan {sql}"), &values).await.expect("a plan");
+                    let plan = plan.iter().map(|row| row.text(3).expect("detail")).collect::<Vec<_>>().join("; ");
+                    assert!(plan.contains(&format!("INDEX {index}")), "{sql}\n{plan}");
+                    assert!(!plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
+                    let covering = index == "order_lines_sku" || plan.contains("COVERING");
+                    assert!(covering && (list.after.is_none() || plan.contains('<') || plan.contains('>')), "{plan}");
+                }
+            }
+        }
+    }
+}

@@ -1,6 +1,11 @@
 //! One suite for the index, run on both databases.
 
+mod aggregates;
+mod feed;
+mod filters;
 mod guard;
+mod pages;
+mod unavailable;
 
 use bytes::Bytes;
 use order_center::index::{Applied, Direction, Entry, Filter, Index, OrderList, Precondition, SortField, Via};

@@ -88,6 +88,13 @@ impl Drop for ServerDatabase {
     }
 }
 
+/// Removes every order, for a test that goes through many cases.
+pub(crate) async fn clear(database: &Database) {
+    for table in ["orders", "raw_payloads", "order_lines", "order_payments", "order_refunds", "order_status_changes"] {
+        database.execute(&format!("delete from {table}"), &[]).await.unwrap();
+    }
+}
+
 /// A source key.
 pub(crate) fn source(key: &str) -> SourceKey {
     SourceKey::try_new(key).unwrap()
