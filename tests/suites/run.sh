@@ -25,7 +25,7 @@ elif ! [ -e .cache/installed ] || [ package-lock.json -nt .cache/installed ]; th
 fi
 
 passed=0 failed=0 skipped=0
-for suite in ${ONLY:-audit attacks ws relay compose schemathesis graphiql}; do
+for suite in ${ONLY:-audit attacks ws relay examples compose schemathesis graphiql}; do
   log=.cache/$suite.out
   if [ -n "$lacking" ] && [ "$suite" != schemathesis ]; then
     printf '  skip  the whole suite: %s\nRESULT 0 0 1\n' "$lacking" >"$log"

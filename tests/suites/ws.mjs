@@ -70,6 +70,21 @@ await test('graphql-ws client: a subscription stays open and ends when asked', a
   await client.dispose();
 });
 
+await test('a subscription resumes from a cursor and misses nothing', async () => {
+  const { body, text } = await post({ query: '{ orderChanges(first: 3) { nodes { cursor orderId } } }' });
+  const changes = body?.data?.orderChanges?.nodes;
+  expect(changes, text.slice(0, 300));
+  if (changes.length < 3) throw new Skip('fewer than three changes in the feed');
+  const query = 'subscription ($after: String) { orderChanged(after: $after) { cursor orderId } }';
+  const state = await acknowledged();
+  state.send({ id: '1', type: 'subscribe', payload: { query, variables: { after: changes[0].cursor } } });
+  const events = () => state.received.filter(({ type }) => type === 'next');
+  await state.until('two changes', () => events().length >= 2);
+  const got = events().slice(0, 2).map(({ payload }) => payload.data?.orderChanged);
+  expect(JSON.stringify(got) === JSON.stringify(changes.slice(1)), JSON.stringify({ got, wanted: changes.slice(1) }));
+  state.ws.close();
+});
+
 await test('two operations share one socket', async () => {
   const state = await acknowledged();
   for (const id of ['a', 'b']) state.send({ id, type: 'subscribe', payload: { query: '{ __typename }' } });
