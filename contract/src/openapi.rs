@@ -107,7 +107,7 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    fn to_value(self) -> Value {
+    fn into_value(self) -> Value {
         let mut responses: Map<String, Value> =
             self.replies.into_iter().map(|(status, reply)| (status.to_owned(), reply)).collect();
         let common = [
@@ -143,7 +143,7 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
             parameters: vec![], body: None,
             replies: vec![("200", reply::<Descriptor>(schemas, "The descriptor.", descriptor_example()))],
             problems: &[],
-        }.to_value() },
+        }.into_value() },
         paths::ORDERS: {
             "get": Endpoint {
                 id: "listOrders", tag: "Reading", summary: "Orders changed in [updatedFrom, updatedTo)",
@@ -157,7 +157,7 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
                 body: None,
                 replies: vec![("200", reply::<OrderPage>(schemas, "One page.", json!({ "orders": [order_example()], "next": "MTc2NzI2MTYwMDAwMDAwMA", "updatedTo": "2026-01-02T00:00:00Z" })))],
                 problems: &[("400", "PROTOCOL_VERSION or INVALID_QUERY")],
-            }.to_value(),
+            }.into_value(),
             "post": Endpoint {
                 id: "createOrder", tag: "Acting", summary: "Create an order",
                 description: "The action `create`: the same promises as every action. Only where the descriptor says `create`.",
@@ -165,7 +165,7 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
                 body: Some(request::<ActionCall>(schemas, json!({ "input": { "lines": [{ "sku": "85123A", "quantity": 2 }] }, "actor": "anna@example.com" }))),
                 replies: action_replies(schemas),
                 problems: ACTION_PROBLEMS,
-            }.to_value(),
+            }.into_value(),
         },
         paths::ORDER: { "get": Endpoint {
             id: "getOrder", tag: "Reading", summary: "One order as it is now",
@@ -173,14 +173,14 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
             parameters: vec![shared("OrderId")], body: None,
             replies: vec![("200", reply::<OrderSnapshot>(schemas, "The order.", order_example()))],
             problems: &[("404", "ORDER_NOT_FOUND")],
-        }.to_value() },
+        }.into_value() },
         paths::ACTIONS: { "get": Endpoint {
             id: "listActions", tag: "Acting", summary: "What may be asked of an order now",
             description: "Each action with whether it is enabled; a disabled one names at least one blocker, an enabled one none.",
             parameters: vec![shared("OrderId")], body: None,
             replies: vec![("200", reply::<OrderActions>(schemas, "The actions, for the version they hold for.", actions_example()))],
             problems: &[("404", "ORDER_NOT_FOUND")],
-        }.to_value() },
+        }.into_value() },
         paths::ACTION: { "post": Endpoint {
             id: "perform", tag: "Acting", summary: "Perform an action",
             description: "The key is looked at before anything else: a key that was used with the same order, action and input answers the stored reply; with others it is refused as IDEMPOTENCY_KEY_MISMATCH. Key, reply and change of the order are one transaction. A dry run answers the same and changes nothing; its key is not remembered.",
@@ -192,21 +192,21 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
             body: Some(request::<ActionCall>(schemas, json!({ "expectedVersion": 1, "input": { "reason": "changed my mind" }, "actor": "anna@example.com" }))),
             replies: action_replies(schemas),
             problems: ACTION_PROBLEMS,
-        }.to_value() },
+        }.into_value() },
         paths::OPERATION: { "get": Endpoint {
             id: "probe", tag: "Acting", summary: "What became of a key",
             description: "Decides every timeout. Keys are remembered for at least 7 days. The 404 with OPERATION_NOT_FOUND is a proof that nothing happened: answer it only when no ask under this key was ever accepted.",
             parameters: vec![parameter("key", "path", true, "The key.", key_schema(), json!(KEY))], body: None,
             replies: vec![("200", reply::<ActionReply>(schemas, "The stored reply, whatever its outcome.", applied_example()))],
             problems: &[("404", "OPERATION_NOT_FOUND")],
-        }.to_value() },
+        }.into_value() },
         paths::PROCESS: { "get": Endpoint {
             id: "process", tag: "Describing", summary: "The state machine of the module's orders",
             description: "For people and diagrams. Only where the descriptor says `process`; else 404.",
             parameters: vec![], body: None,
             replies: vec![("200", reply::<ProcessDefinition>(schemas, "The definition.", process_example()))],
             problems: &[("404", "NO_SUCH_PATH")],
-        }.to_value() },
+        }.into_value() },
     })
 }
 
