@@ -167,6 +167,7 @@ async fn start_on(config: Config, registry: Registry, database: Database) -> Res
     let server = tokio::spawn(server);
 
     let (ingest, operations) = (services.ingest.clone(), services.operations.clone());
+    supervise("measurements", &workers, &stopping, measure::keep);
     supervise("ingest", &workers, &stopping, move |stop| ingest.clone().run(stop));
     supervise("operations", &workers, &stopping, move |stop| operations.clone().run(stop));
     Ok(Center {

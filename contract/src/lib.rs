@@ -9,7 +9,6 @@ mod action;
 mod check;
 mod id;
 mod money;
-pub mod openapi;
 mod order;
 mod parse;
 pub mod process;

@@ -64,6 +64,8 @@ impl Settings {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Schema {
+    /// The GraphQL schema of the API.
+    Graphql,
     /// The JSON Schema of a canonical order.
     OrderSnapshot,
 }
@@ -81,6 +83,7 @@ impl Cli {
 
 fn print_schema(what: Schema) -> Result<(), Failure> {
     match what {
+        Schema::Graphql => print!("{}", order_center::graphql::sdl()),
         Schema::OrderSnapshot => {
             println!("{:#}", order_contract::schema::order_snapshot());
         }

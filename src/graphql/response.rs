@@ -18,7 +18,7 @@ pub fn response_json(
     errors: &[ServerError],
     data: Option<&Value>,
     extensions: &BTreeMap<String, Value>,
-) -> Result<Vec<u8>, serde_json::Error> {
+) -> Result<String, serde_json::Error> {
     let mut out = String::with_capacity(256 + text_len(data));
     if !errors.is_empty() {
         out.push_str(",\"errors\":");
@@ -37,7 +37,7 @@ pub fn response_json(
     }
     out.replace_range(..1, "{");
     out.push('}');
-    Ok(out.into_bytes())
+    Ok(out)
 }
 
 /// How much text is in the data: nearly all of it stands in the values of root fields.
@@ -101,7 +101,7 @@ mod tests {
         }
         let same = |response: &Response| {
             let ours = response_json(&response.errors, Some(&response.data), &response.extensions).expect("JSON");
-            let ours: serde_json::Value = serde_json::from_slice(&ours).expect("JSON");
+            let ours: serde_json::Value = serde_json::from_str(&ours).expect("JSON");
             assert_eq!(ours, serde_json::to_value(response).expect("JSON"));
         };
         let mut response = Response::new(data).extension("cost", Value::from(3));
@@ -109,6 +109,6 @@ mod tests {
         response.errors.push(ServerError::new("no", None));
         same(&response);
         let refused = response_json(&response.errors, None, &std::collections::BTreeMap::new()).expect("JSON");
-        assert_eq!(refused, b"{\"errors\":[{\"message\":\"no\"}]}");
+        assert_eq!(refused, "{\"errors\":[{\"message\":\"no\"}]}");
     }
 }

@@ -11,7 +11,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode, Uri};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tracing::Instrument as _;
 
 use super::accept::Media;
@@ -313,14 +313,10 @@ impl<E: Executor> App<E> {
 }
 
 /// A response with a code on each of its errors and nothing in it that is not for clients.
-#[derive(Serialize)]
 pub(crate) struct Outcome {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) errors: Vec<ServerError>,
     /// None when the request was not executed at all.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) data: Option<async_graphql::Value>,
-    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     extensions: std::collections::BTreeMap<String, async_graphql::Value>,
 }
 
@@ -337,12 +333,16 @@ impl Outcome {
         }
     }
 
+    pub(crate) fn to_json(&self) -> Result<String, serde_json::Error> {
+        response_json(&self.errors, self.data.as_ref(), &self.extensions)
+    }
+
     fn respond(&self, media: Media) -> Response {
         let status = match (self.data.is_some(), media) {
             (false, Media::GraphqlResponse) => StatusCode::BAD_REQUEST,
             _ => StatusCode::OK,
         };
-        match response_json(&self.errors, self.data.as_ref(), &self.extensions) {
+        match self.to_json() {
             Ok(json) => document(status, media, Bytes::from(json)),
             Err(error) => {
                 tracing::error!(%error, "could not write a GraphQL response");

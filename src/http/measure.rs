@@ -2,11 +2,15 @@
 
 use std::fmt::Write as _;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
 
 /// Upper bounds of the latency buckets, in seconds.
 const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The recorder of this process. None where the embedding program has installed one of its own.
 pub(crate) fn recorder() -> Option<&'static PrometheusHandle> {
@@ -25,9 +29,18 @@ pub(crate) fn recorder() -> Option<&'static PrometheusHandle> {
     RECORDER.get_or_init(install).as_ref()
 }
 
+/// Digests what was measured, so that it does not pile up where nobody asks for it.
+pub(crate) async fn keep(stopping: CancellationToken) {
+    let mut interval = tokio::time::interval(UPKEEP);
+    while stopping.run_until_cancelled(interval.tick()).await.is_some() {
+        if let Some(recorder) = recorder() {
+            recorder.run_upkeep();
+        }
+    }
+}
+
 /// Everything measured up to now.
 pub(crate) fn render(handle: &PrometheusHandle) -> String {
-    handle.run_upkeep();
     let mut text = handle.render();
     let _ = write_process(&mut text); // Writing to a String does not fail; elsewhere than on Linux there is no /proc.
     text

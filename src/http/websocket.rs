@@ -16,7 +16,7 @@ use axum::response::Response;
 use futures_util::stream::{AbortHandle, BoxStream, SelectAll, abortable};
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -38,15 +38,6 @@ struct ClientMessage<'a> {
     id: Option<String>,
     #[serde(borrow)]
     payload: Option<&'a RawValue>,
-}
-
-/// A result, written without a detour over a JSON tree.
-#[derive(Serialize)]
-struct Next<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    id: &'a str,
-    payload: &'a Outcome,
 }
 
 /// Why a socket is closed.
@@ -269,8 +260,9 @@ impl<E: Executor> Connection<E> {
         };
         let outcome = Outcome::of(response);
         if outcome.data.is_some() {
-            let text = serde_json::to_string(&Next { kind: "next", id: &id, payload: &outcome });
-            let text = text.map_err(|_| Close::new(1011, "the result could not be written"))?;
+            // Written around the payload, which is text already and large.
+            let payload = outcome.to_json().map_err(|_| Close::new(1011, "the result could not be written"))?;
+            let text = format!("{{\"type\":\"next\",\"id\":{},\"payload\":{payload}}}", Value::from(id));
             return self.send(Message::Text(text.into())).await;
         }
         if let Some(handle) = self.under_way.remove(&id) {

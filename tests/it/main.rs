@@ -6,6 +6,7 @@ mod center;
 mod conformance;
 mod fault;
 mod graphql;
+mod http;
 mod index;
 mod ingest;
 mod operation;
