@@ -9,6 +9,7 @@ mod action;
 mod check;
 mod id;
 mod money;
+pub mod openapi;
 mod order;
 mod parse;
 pub mod process;

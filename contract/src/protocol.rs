@@ -146,6 +146,7 @@ pub struct ListOrders {
 /// bad order never costs the page.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "OrderPage")]
 pub struct OrderPage<T = OrderSnapshot> {
     /// The orders.
     pub orders: Vec<T>,
@@ -204,6 +205,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 // Without the bound, serde would ask `T: Default` of a field that is an `Option`.
 #[serde(rename_all = "camelCase", bound(deserialize = "T: Deserialize<'de>"))]
+#[schemars(rename = "ActionReply")]
 pub struct ActionReply<T = OrderSnapshot> {
     /// How it ended.
     pub outcome: Outcome,
@@ -257,6 +259,7 @@ pub struct Problem {
 /// Standard Webhooks headers (`webhook-id`, `webhook-timestamp`, `webhook-signature`) and repeated under the same id
 /// until it is answered with a 2xx.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "CloudEvent")]
 pub struct CloudEvent<T = OrderSnapshot> {
     /// `1.0`.
     pub specversion: String,

@@ -106,7 +106,7 @@ fn invitation(demo: &Demo, options: &Options) -> String {
     if let Some(order) = demo.cancelable() {
         text += &format!(
             "\nA first mutation, which cancels order {} ({}). Send it twice: one effect, the same answer:\n  {post} '\
-             {{\"query\":\"mutation {{ cancelOrder(input: {{ orderId: \\\"{}\\\", idempotencyKey: \\\"first-{}\\\" }}) \
+             {{\"query\":\"mutation {{ cancelOrder(input: {{ id: \\\"{}\\\", idempotencyKey: \\\"first-{}\\\" }}) \
              {{ order {{ number status paymentStatus }} operation {{ state }} userErrors {{ code message }} }} }}\"}}'\n",
             order.number, order.status, order.id, order.number
         );

@@ -162,9 +162,13 @@ impl Session {
             return fail("pageSizeMax is 0");
         }
         let module = &descriptor.module;
+        let idempotency = serde_json::json!(descriptor.idempotency);
         let seen = format!(
-            "{} {}, {:?}, pages of {}",
-            module.name, module.version, descriptor.idempotency, descriptor.capabilities.page_size_max
+            "{} {}, {}, pages of {}",
+            module.name,
+            module.version,
+            idempotency.as_str().unwrap_or_default(),
+            descriptor.capabilities.page_size_max
         );
         self.descriptor = Some(descriptor);
         Ok(seen)
