@@ -244,7 +244,7 @@ impl Default for IngestConfig {
 pub struct OperationConfig {
     /// How long a mutation waits for its outcome before it answers with the operation in progress.
     pub wait_ms: u64,
-    /// Operations under way at once.
+    /// Operations under way at once, per source.
     pub concurrency_max: usize,
     /// Tries before an operation is left to settlement.
     pub attempts_max: u32,
@@ -264,7 +264,7 @@ impl Default for OperationConfig {
             attempts_max: 3,
             settle_backoff_ms: 1_000,
             settle_backoff_max_ms: 300_000,
-            lease_s: 60,
+            lease_s: 25,
         }
     }
 }

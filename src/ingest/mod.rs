@@ -205,7 +205,9 @@ impl Ingest {
         }
         while let Some(ended) = workers.join_next().await {
             if let Err(error) = ended {
+                // The others end with it, at a safe point as ever; who runs this starts all of them again.
                 tracing::error!(%error, "an ingest worker died");
+                return;
             }
         }
     }

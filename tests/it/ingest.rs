@@ -184,14 +184,13 @@ async fn a_source_that_asks_for_rest_is_left_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_order_is_kept_whole_and_resolved_by_a_good_one() {
     type Break = fn(&mut Value);
-    let cases: [(&str, Break, &str, &str); 7] = [
+    let cases: [(&str, Break, &str, &str); 6] = [
         ("negative", |o| o["lines"][0]["quantity"]["ordered"] = json!(-6), "/lines/0/quantity/ordered", "negative"),
         ("currencies", |o| o["payments"][0]["currency"] = json!("EUR"), "/payments/0/currency", "one currency"),
         ("float", |o| o["totals"]["total"] = json!(19.99), "/totals/total", "decimal string"),
         ("fraction", |o| o["totals"]["tax"] = json!("1.23456"), "/totals/tax", "4 fraction digits"),
         ("status", |o| o["status"] = json!("SHIPPED-ISH"), "/status", "unknown variant"),
         ("type", |o| o["lines"] = json!("none"), "/lines", "sequence"),
-        ("nul", |o| o["number"] = json!("\u{0}"), "", ""),
     ];
     for world in databases().await {
         let shelf = Shelf::start().await;
@@ -204,10 +203,9 @@ async fn a_bad_order_is_kept_whole_and_resolved_by_a_good_one() {
         shelf.set_now(10);
         let center = Center::new(&world.database, [protocol_source("shelf", &shelf.base_url)]);
         let pass = center.ingest.poll(&source("shelf")).await.unwrap();
-        let nul = pass.stored - 1;
-        assert_eq!((pass.read, pass.quarantined, pass.complete), (8, 7 - nul, true), "{}", world.name);
+        assert_eq!((pass.read, pass.stored, pass.quarantined), (7, 1, 6), "{}", world.name);
         let open = center.ingest.quarantined(Some(&source("shelf")), true, None, 100).await.unwrap();
-        for (id, _, path, rule) in cases.iter().take(6) {
+        for (id, _, path, rule) in &cases {
             let record = open.iter().find(|r| r.source_order_id.as_ref().is_some_and(|o| o.as_str() == *id)).unwrap();
             assert_eq!(record.rejection.path, *path, "{id}: {:?}", record.rejection);
             assert!(record.rejection.rule.contains(rule), "{id}: {:?}", record.rejection);

@@ -4,6 +4,7 @@
 
 mod center;
 mod conformance;
+mod crash;
 mod fault;
 mod graphql;
 mod http;

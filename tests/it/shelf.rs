@@ -23,13 +23,15 @@ use crate::world::at;
 /// What the module holds: raw orders by id. Their `times.updatedAt` is whatever they say.
 type Orders = BTreeMap<String, Value>;
 
+type BeforePage = Box<dyn FnMut(usize, &mut Orders) + Send>;
+
 #[derive(Default)]
 struct Held {
     orders: Orders,
     /// Its clock: the upper bound of lists, in seconds as of [`at`].
     now: i64,
     /// Called before each page with the number of pages before it.
-    before_page: Option<Box<dyn FnMut(usize, &mut Orders) + Send>>,
+    before_page: Option<BeforePage>,
     pages: usize,
     reads: usize,
     /// Answers instead of everything else: status, headers, body.
@@ -125,7 +127,7 @@ async fn list(State(state): State<Arc<Mutex<Held>>>, Query(query): Query<ListOrd
         .filter(|((updated, _), _)| *updated < to && query.updated_from.is_none_or(|from| *updated >= from))
         .filter(|((updated, id), _)| after.as_ref().is_none_or(|(last, of)| (updated, *id) > (last, of)))
         .collect();
-    found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    found.sort_unstable_by_key(|(key, _)| *key);
     let limit = query.limit.unwrap_or(50) as usize;
     let next = (found.len() > limit).then(|| serde_json::to_string(&found[limit - 1].0).unwrap());
     let orders: Vec<&Value> = found.iter().take(limit).map(|(_, order)| *order).collect();
