@@ -23,6 +23,10 @@ elif ! [ -e .cache/installed ] || [ package-lock.json -nt .cache/installed ]; th
     lacking="npm ci failed (tests/suites/.cache/npm.log)"
   fi
 fi
+if [ -z "$lacking" ] && ! node -e 'fetch(process.argv[1]).catch(() => process.exit(1))' "$ORDER_CENTER_URL"; then
+  echo "no server answers at $ORDER_CENTER_URL" >&2
+  exit 2
+fi
 
 passed=0 failed=0 skipped=0
 for suite in ${ONLY:-audit attacks ws relay examples compose schemathesis graphiql}; do
