@@ -1,5 +1,7 @@
 //! The suite's own exchanges with the module: each answer is taken whole, and what is wrong with it is said in words.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use order_contract::process::ProcessDefinition;
 use order_contract::protocol::{self, ActionCall, ActionReply, Capabilities, Descriptor, Outcome, paths};
@@ -101,7 +103,7 @@ impl Session {
             if Instant::now() > deadline {
                 return fail(format!("{action} was ACCEPTED and has not ended after {:?}", self.options.patience));
             }
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
             reply = self.read(paths::OPERATION, &[key]).await?;
         }
         Ok((answer, reply))

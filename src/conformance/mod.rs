@@ -5,6 +5,7 @@
 //! live module, and so that a pass means what the center relies on.
 
 mod acting;
+mod asking;
 mod exchange;
 mod reading;
 mod report;

@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::exchange::{Session, fresh_key, understood};
-use super::report::{Check, Report, Seen, fail, skip};
+use super::report::{Check, Miss, Report, Seen, fail, skip};
 use super::{ConformanceError, WebhookOptions};
 use crate::source::protocol::{verified_id, verifier};
 
@@ -77,12 +77,12 @@ impl Listener {
     }
 
     /// Reads every delivery as the center would.
-    fn events(&self) -> Result<Vec<(String, CloudEvent<Value>)>, super::report::Miss> {
+    fn events(&self) -> Result<Vec<(String, CloudEvent<Value>)>, Miss> {
         let deliveries = self.received().deliveries.clone();
         deliveries.iter().map(|delivery| self.event(delivery)).collect()
     }
 
-    fn event(&self, delivery: &Delivery) -> Result<(String, CloudEvent<Value>), super::report::Miss> {
+    fn event(&self, delivery: &Delivery) -> Result<(String, CloudEvent<Value>), Miss> {
         let Delivery { headers, body, at } = delivery;
         let Ok(id) = verified_id(std::slice::from_ref(&self.secret), headers, body, *at) else {
             return fail("an event came whose signature does not verify");
@@ -175,7 +175,7 @@ impl Session {
         }
     }
 
-    fn listening<'a>(&self, listener: Option<&'a Listener>) -> Result<&'a Listener, super::report::Miss> {
+    fn listening<'a>(&self, listener: Option<&'a Listener>) -> Result<&'a Listener, Miss> {
         match listener {
             _ if self.options.read_only => skip("read-only run"),
             Some(listener) => self.capable(|c| c.webhooks, "webhooks").map(|()| listener),
