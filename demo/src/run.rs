@@ -214,7 +214,7 @@ impl Demo {
             return Err(DemoError::Different(different));
         }
         screen.say(&format!(
-            "Equal to the sums of the file, to the penny, in each of {} countries.\n\n{}",
+            "Equal to the sums of the file, to the penny, country by country ({}).\n\n{}",
             countries.len(),
             report::left_over(survey, ledger)
         ));

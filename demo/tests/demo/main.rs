@@ -1,4 +1,6 @@
 //! The demonstration keeps its promise: what the center shows adds up to the file, to the penny.
 
 mod file;
+mod mistakes;
 mod module;
+mod whole;
