@@ -1,7 +1,7 @@
 //! `cargo run --release -p demo`: a real order module with real orders, and the center in front of it.
 
 use std::error::Error;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -72,26 +72,44 @@ async fn run(arguments: Arguments) -> Result<(), DemoError> {
     let terminal = Terminal::default();
     let started = tokio::select! {
         started = Demo::start(&options, &terminal) => started,
-        _ = tokio::signal::ctrl_c() => {
+        () = interrupted() => {
             eprintln!("stopped while starting; the next start goes on from here");
             return Ok(());
         }
     };
     let mut demo = started?;
     if !arguments.exit_after_load {
-        println!("{}", invitation(&demo, &options));
+        print(&invitation(&demo, &options));
         let ended = tokio::select! {
-            _ = tokio::signal::ctrl_c() => None,
+            () = interrupted() => None,
             error = demo.module_ended() => Some(error),
         };
         if let Some(error) = ended {
             demo.stop().await;
             return Err(error);
         }
-        println!("stopping");
+        print("stopping");
     }
     demo.stop().await;
     Ok(())
+}
+
+/// Waits for Ctrl-C, or for SIGTERM where there is one.
+async fn interrupted() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await; // Without signals only the end of the process ends it.
+}
+
+/// Prints a line. Nobody reading (`| head`) is no reason to stop serving.
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 fn invitation(demo: &Demo, options: &Options) -> String {
@@ -132,7 +150,7 @@ struct Showing {
 
 impl Screen for Terminal {
     fn say(&self, text: &str) {
-        println!("{text}");
+        print(text);
     }
 
     fn progress(&self, what: &'static str, done: u64, of: u64) {
@@ -155,7 +173,7 @@ impl Screen for Terminal {
             }
             None if tenths > showing.tenths => {
                 showing.tenths = tenths;
-                println!("{what}: {} of {}", grouped(done), grouped(of));
+                print(&format!("{what}: {} of {}", grouped(done), grouped(of)));
             }
             None => {}
         }
