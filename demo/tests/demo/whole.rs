@@ -68,7 +68,7 @@ async fn the_center_shows_the_file_to_the_penny_and_a_second_start_continues() {
     let order = demo.cancelable().expect("an open order").clone();
     let cancel = "mutation($input: CancelOrderInput!) { cancelOrder(input: $input) { \
                   order { id status } operation { id state } userErrors { code } } }";
-    let input = json!({ "input": { "orderId": order.id, "idempotencyKey": "first" } });
+    let input = json!({ "input": { "id": order.id, "idempotencyKey": "first" } });
     let first: Value = demo.center().ask(cancel, input.clone()).await.expect("an answer");
     assert_eq!(first["cancelOrder"]["userErrors"], json!([]), "{first}");
     assert_eq!(first["cancelOrder"]["operation"]["state"], "SUCCEEDED");
