@@ -1,5 +1,6 @@
 //! The commands. Each answers on standard output, complains in one line and ends with 0, 1 (it failed) or 2 (usage).
 
+mod adapter;
 mod key;
 mod module;
 mod serve;
@@ -37,6 +38,9 @@ enum Command {
     /// For teams that write an order module.
     #[command(subcommand)]
     Module(module::Command),
+    /// Tries and checks adapters.
+    #[command(subcommand)]
+    Adapter(adapter::Command),
     /// Prints a published schema.
     Schema {
         /// Which one.
@@ -76,6 +80,7 @@ impl Cli {
             Command::Serve { settings, listen } => serve::run(settings.load(listen.as_deref())?).await,
             Command::Key(command) => command.run().await,
             Command::Module(command) => command.run().await,
+            Command::Adapter(command) => command.run(),
             Command::Schema { what } => print_schema(what),
         }
     }

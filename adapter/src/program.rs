@@ -79,7 +79,8 @@ impl std::fmt::Debug for Mapping {
 }
 
 /// Filters of jq's library that reach outside the record. They exist, so that jq's own definitions compile, and fail.
-const REFUSED: &[&str] = &["halt", "env", "now", "input", "debug_empty", "stderr_empty", "get_search_list", "input_filename"];
+const REFUSED: &[&str] =
+    &["halt", "env", "now", "input", "debug_empty", "stderr_empty", "get_search_list", "input_filename"];
 
 impl Mapping {
     /// Compiles a program. `$config` is bound to the source's settings.
@@ -98,19 +99,22 @@ impl Mapping {
 
         let definitions = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
         let arena = Arena::default();
-        let modules = Loader::new(definitions).load(&arena, File { code: code.as_str(), path: () }).map_err(|errors| {
-            use jaq_core::load::Error;
-            match errors.into_iter().next().map(|(_, error)| error) {
-                Some(Error::Lex(e)) => e.first().map(|(expected, found)| at(offset(found), format!("expected {}", expected.as_str()))),
-                Some(Error::Parse(e)) => e.first().map(|(expected, found)| {
-                    let token = if found.is_empty() { "the end" } else { found };
-                    at(offset(found), format!("expected {}, found {token:.20}", expected.as_str()))
-                }),
-                Some(Error::Io(_)) => Some(at(0, "a mapping cannot import files".into())),
-                None => None,
-            }
-            .unwrap_or_else(|| at(0, "cannot be parsed".into()))
-        })?;
+        let modules =
+            Loader::new(definitions).load(&arena, File { code: code.as_str(), path: () }).map_err(|errors| {
+                use jaq_core::load::Error;
+                match errors.into_iter().next().map(|(_, error)| error) {
+                    Some(Error::Lex(e)) => {
+                        e.first().map(|(expected, found)| at(offset(found), format!("expected {}", expected.as_str())))
+                    }
+                    Some(Error::Parse(e)) => e.first().map(|(expected, found)| {
+                        let token = if found.is_empty() { "the end" } else { found };
+                        at(offset(found), format!("expected {}, found {token:.20}", expected.as_str()))
+                    }),
+                    Some(Error::Io(_)) => Some(at(0, "a mapping cannot import files".into())),
+                    None => None,
+                }
+                .unwrap_or_else(|| at(0, "cannot be parsed".into()))
+            })?;
 
         let library = jaq_core::funs::<Data>().chain(jaq_std::funs()).chain(jaq_json::funs());
         let allowed = library.filter(|(name, _, _)| !REFUSED.contains(name));
@@ -119,7 +123,8 @@ impl Mapping {
             .chain(jaq_json::funs())
             .filter(|(name, _, _)| REFUSED.contains(name))
             .map(|(name, arguments, _)| {
-                let fail: RunPtr<Data> = |_| bome(Err(Error::str("a mapping sees its record and $config, nothing else")));
+                let fail: RunPtr<Data> =
+                    |_| bome(Err(Error::str("a mapping sees its record and $config, nothing else")));
                 run::<Data>((name, arguments, fail))
             });
         let filter = Compiler::default()
@@ -128,9 +133,10 @@ impl Mapping {
             .compile(modules)
             .map_err(|errors| {
                 let first = errors.into_iter().flat_map(|(_, errors)| errors).next();
-                first.map_or_else(|| at(0, "cannot be compiled".into()), |(name, undefined)| {
-                    at(offset(name), format!("undefined {} {name}", undefined.as_str()))
-                })
+                first.map_or_else(
+                    || at(0, "cannot be compiled".into()),
+                    |(name, undefined)| at(offset(name), format!("undefined {} {name}", undefined.as_str())),
+                )
             })?;
         Ok(Self { filter })
     }
@@ -140,28 +146,44 @@ impl Mapping {
     /// # Errors
     /// [`MapError`].
     pub fn run(&self, record: &[u8], config: &str) -> Result<Vec<u8>, MapError> {
-        check_depth(record)?;
-        let input = read::parse_single(record).map_err(|e| MapError::Input(e.to_string()))?;
+        let mut results = self.run_all(record, config)?;
+        match (results.pop(), results.is_empty()) {
+            (Some(order), true) => Ok(order),
+            (None, _) => Err(MapError::Results("none")),
+            (Some(_), false) => Err(MapError::Results("more than one")),
+        }
+    }
+
+    /// Every result of the program, each as JSON; for programs that find the records of a document.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    pub fn run_all(&self, document: &[u8], config: &str) -> Result<Vec<Vec<u8>>, MapError> {
+        check_depth(document)?;
+        let input = read::parse_single(document).map_err(|e| MapError::Input(e.to_string()))?;
         let config = read::parse_single(config.as_bytes()).map_err(|e| MapError::Input(e.to_string()))?;
         let context = Ctx::<Data>::new(&self.filter.lut, Vars::new([config]));
-        let mut results = self.filter.id.run((context, input)).map(unwrap_valr);
-        let Some(first) = results.next() else { return Err(MapError::Results("none")) };
-        let order = first.map_err(|e| MapError::Program(shorten(&e.to_string())))?;
-        match results.next() {
-            None => {}
-            Some(Ok(_)) => return Err(MapError::Results("more than one")),
-            Some(Err(e)) => return Err(MapError::Program(shorten(&e.to_string()))),
-        }
-        let mut json = String::with_capacity(4096);
-        write_json(&order, &mut json, &mut String::new())?;
-        Ok(json.into_bytes())
+        let results = self.filter.id.run((context, input)).map(unwrap_valr);
+        results
+            .map(|result| {
+                let value = result.map_err(|e| MapError::Program(shorten(&e.to_string())))?;
+                let mut json = String::with_capacity(4096);
+                write_json(&value, &mut json, &mut String::new())?;
+                Ok(json.into_bytes())
+            })
+            .collect()
     }
 
     /// Maps one record to a canonical order.
     ///
     /// # Errors
     /// [`MapError`].
-    pub fn map(&self, record: &[u8], config: &str, rounding: Rounding) -> Result<order_contract::OrderSnapshot, MapError> {
+    pub fn map(
+        &self,
+        record: &[u8],
+        config: &str,
+        rounding: Rounding,
+    ) -> Result<order_contract::OrderSnapshot, MapError> {
         let json = self.run(record, config)?;
         parse_snapshot(&json, rounding).map(|(order, _)| order).map_err(MapError::Order)
     }
@@ -289,7 +311,9 @@ mod tests {
     #[test]
     fn a_float_is_refused_with_its_place() {
         assert_eq!(run("{totals: {tax: (.a * 1.1)}}", r#"{"a": 19.99}"#), Err(MapError::Float("/totals/tax".into())));
-        assert!(matches!(run(".a * 1.1 | dec", r#"{"a": 19.99}"#), Err(MapError::Program(m)) if m.contains("MONEY_FLOAT")));
+        assert!(
+            matches!(run(".a * 1.1 | dec", r#"{"a": 19.99}"#), Err(MapError::Program(m)) if m.contains("MONEY_FLOAT"))
+        );
     }
 
     #[test]

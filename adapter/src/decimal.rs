@@ -66,7 +66,8 @@ fn optional(value: &Val) -> Result<Option<Decimal>, Error<Val>> {
     let exact = |text: &str| {
         let plain = text.trim();
         // A literal such as 1.0E+2 is exact too; the parser of scientific notation keeps every digit.
-        let parsed = if plain.contains(['e', 'E']) { Decimal::from_scientific(plain) } else { Decimal::from_str_exact(plain) };
+        let parsed =
+            if plain.contains(['e', 'E']) { Decimal::from_scientific(plain) } else { Decimal::from_str_exact(plain) };
         parsed.map_err(|_| error(format_args!("{text:?} is not a decimal")))
     };
     match value {

@@ -1,0 +1,105 @@
+//! Contract tests of a package: each `fixtures/NAME.json` maps to exactly `fixtures/NAME.expected.json`.
+
+use std::collections::BTreeMap;
+
+use crate::package::Package;
+
+/// What one fixture showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FixtureReport {
+    /// Its path in the package.
+    pub fixture: String,
+    /// What is wrong; empty when it passed.
+    pub failures: Vec<String>,
+    /// Identities that the mapped orders violate: worth a look, no failure.
+    pub warnings: Vec<String>,
+    /// The canonical JSON of the mapped orders, one per line, or the rejections.
+    pub mapped: String,
+}
+
+/// Maps every fixture and compares it with what is expected. A fixture whose expectation is `{"rejected": {...}}` must
+/// be refused at that path.
+#[must_use]
+pub fn check_fixtures(package: &Package) -> Vec<FixtureReport> {
+    let fixtures = package
+        .paths()
+        .filter(|p| p.starts_with("fixtures/") && p.ends_with(".json") && !p.ends_with(".expected.json"));
+    fixtures.map(|path| check(package, path)).collect()
+}
+
+fn check(package: &Package, path: &str) -> FixtureReport {
+    let mut report =
+        FixtureReport { fixture: path.to_owned(), failures: Vec::new(), warnings: Vec::new(), mapped: String::new() };
+    let settings = match package.settings(&BTreeMap::new()) {
+        Ok(settings) => settings,
+        Err(error) => {
+            report.failures.push(error.to_string());
+            return report;
+        }
+    };
+    let records = package.records(package.file(path).unwrap_or_default().as_bytes());
+    let results: Vec<serde_json::Value> = match records {
+        Err(error) => vec![serde_json::json!({ "rejected": error.into_rejection() })],
+        Ok(records) => records
+            .iter()
+            .map(|record| match package.map(record, &settings) {
+                Ok(order) => {
+                    report.warnings.extend(order.violations().into_iter().map(|v| {
+                        format!(
+                            "{} {:?} at {}: expected {}, got {}",
+                            order.number, v.code, v.path, v.expected, v.actual
+                        )
+                    }));
+                    serde_json::to_value(order).unwrap_or_default()
+                }
+                Err(error) => serde_json::json!({ "rejected": error.into_rejection() }),
+            })
+            .collect(),
+    };
+    if results.is_empty() {
+        report.failures.push("holds no order: `records` of adapter.toml finds none".into());
+    }
+    for result in &results {
+        report.mapped.push_str(&result.to_string());
+        report.mapped.push('\n');
+    }
+    let expected_path = path.replace(".json", ".expected.json");
+    let Some(expected) = package.file(&expected_path) else {
+        report
+            .failures
+            .push(format!("{expected_path} is missing: look at the mapped order, then keep it as that file"));
+        return report;
+    };
+    match serde_json::from_str::<serde_json::Value>(expected) {
+        Err(error) => report.failures.push(format!("{expected_path} is not JSON: {error}")),
+        Ok(expected) => {
+            let expected = if let serde_json::Value::Array(list) = expected { list } else { vec![expected] };
+            if expected.len() != results.len() {
+                report.failures.push(format!("expected {} orders, mapped {}", expected.len(), results.len()));
+            }
+            for (i, (expected, result)) in expected.iter().zip(&results).enumerate() {
+                difference(expected, result, &format!("/{i}"), &mut report.failures);
+            }
+        }
+    }
+    report
+}
+
+/// The differences of two documents, one line each: pointer, expected, got.
+fn difference(expected: &serde_json::Value, got: &serde_json::Value, path: &str, found: &mut Vec<String>) {
+    use serde_json::Value::{Array, Null, Object};
+    match (expected, got) {
+        (Object(a), Object(b)) => {
+            for key in a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))) {
+                difference(a.get(key).unwrap_or(&Null), b.get(key).unwrap_or(&Null), &format!("{path}/{key}"), found);
+            }
+        }
+        (Array(a), Array(b)) => {
+            for i in 0..a.len().max(b.len()) {
+                difference(a.get(i).unwrap_or(&Null), b.get(i).unwrap_or(&Null), &format!("{path}/{i}"), found);
+            }
+        }
+        (a, b) if a != b => found.push(format!("{path}: expected {a}, got {b}")),
+        _ => {}
+    }
+}
