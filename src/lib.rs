@@ -1,14 +1,15 @@
 //! Order Center: one GraphQL endpoint over every order system a company runs.
 //!
-//! The modules stand in reading order; each imports only those above it.
+//! The modules stand in reading order: the way of an order from its owner to a client and back. Each imports only those
+//! above it, and a test holds them to it.
 
-pub mod config;
-pub mod conformance;
 pub mod database;
-pub mod graphql;
-pub mod http;
+pub mod source;
+pub mod conformance;
 pub mod index;
 pub mod ingest;
 pub mod operation;
+pub mod graphql;
+pub mod config;
+pub mod http;
 pub mod serve;
-pub mod source;
