@@ -1,6 +1,6 @@
 //! Checks that ask for what can have no effect: refusals and dry runs, of any order there is.
 
-use http::StatusCode;
+use http::{StatusCode, header};
 use order_contract::AvailableAction;
 use order_contract::protocol::{ActionCall, ActionReply, Outcome, paths, problems};
 use serde_json::Value;
@@ -94,7 +94,7 @@ impl Session {
         let mut seen = String::new();
         for body in ["{\"input\": {", "[]", "{\"input\": 7}", "{\"expectedVersion\": \"one\"}"] {
             let request = self.ask(Some(&id), NO_ACTION, Some(&fresh_key()));
-            let request = request.header(http::header::CONTENT_TYPE, "application/json").body(body);
+            let request = request.header(header::CONTENT_TYPE, "application/json").body(body);
             seen = match demand_problem(&self.send(request).await?, 400, None) {
                 Err(Miss::Fail(seen)) => return fail(format!("{body}: {seen}")),
                 other => other?,
@@ -108,9 +108,11 @@ impl Session {
         let mut call = ActionCall::default();
         call.input.insert("padding".into(), "x".repeat(HUGE).into());
         let mut broken = String::new();
-        // Who refuses early may close while the rest is still being sent, and the answer can be lost on the way.
+        // Who refuses early may close while the rest is still being sent, and the answer can be lost on the way;
+        // such a connection must not be used again.
         for _ in 0..5 {
-            match self.send(self.ask(Some(&id), NO_ACTION, Some(&fresh_key())).json(&call)).await {
+            let request = self.ask(Some(&id), NO_ACTION, Some(&fresh_key())).json(&call);
+            match self.send(request.header(header::CONNECTION, "close")).await {
                 Ok(answer) => return demand_problem(&answer, 413, None),
                 Err(Miss::Fail(seen)) => broken = seen,
                 Err(other) => return Err(other),

@@ -16,6 +16,10 @@ use reqwest::{Client, Url, redirect, retry};
 /// The longest time to open one connection, TLS included.
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 
+/// How long an idle connection is kept: less than the 5 s after which common servers close theirs, because a request that
+/// meets the closing leaves its outcome unknown.
+const IDLE_KEPT: Duration = Duration::from_secs(4);
+
 /// Why a source must not be called at this address.
 #[derive(Debug, thiserror::Error)]
 pub enum EgressError {
@@ -78,6 +82,7 @@ fn client_that_resolves(timeout: Duration, resolver: GuardedResolver) -> Result<
         .no_proxy()
         .referer(false)
         .dns_resolver(resolver)
+        .pool_idle_timeout(IDLE_KEPT)
         .connect_timeout(CONNECT_TIMEOUT_MAX.min(timeout / 2))
         .timeout(timeout)
         .build()
