@@ -72,6 +72,8 @@ enum Schema {
     Graphql,
     /// The JSON Schema of a canonical order.
     OrderSnapshot,
+    /// The OpenAPI document of the Order Module Protocol.
+    OrderModule,
 }
 
 impl Cli {
@@ -89,9 +91,8 @@ impl Cli {
 fn print_schema(what: Schema) -> Result<(), Failure> {
     match what {
         Schema::Graphql => print!("{}", order_center::graphql::sdl()),
-        Schema::OrderSnapshot => {
-            println!("{:#}", order_contract::schema::order_snapshot());
-        }
+        Schema::OrderSnapshot => println!("{:#}", order_contract::schema::order_snapshot()),
+        Schema::OrderModule => println!("{:#}", order_contract::openapi::order_module()),
     }
     Ok(())
 }
