@@ -64,7 +64,7 @@ impl Command {
                     Role::Admin => graphql::Role::Admin,
                 };
                 let (key, secret) = keys.create(&name, role, now).await?;
-                println!("{}", secret.expose_secret());
+                super::print(&format!("{}\n", secret.expose_secret()))?;
                 eprintln!("key {} of {} ({role:?}); it is not shown again", key.id, key.name);
             }
             Self::List { .. } => {
@@ -72,7 +72,12 @@ impl Command {
                     let created = key.created_at.format("%Y-%m-%d");
                     let revoked =
                         key.revoked_at.map_or_else(String::new, |at| format!("  revoked {}", at.format("%F")));
-                    println!("{}  {:<8}  {created}  {}{revoked}", key.id, format!("{:?}", key.role), key.name);
+                    super::print(&format!(
+                        "{}  {:<8}  {created}  {}{revoked}\n",
+                        key.id,
+                        format!("{:?}", key.role),
+                        key.name
+                    ))?;
                 }
             }
             Self::Revoke { id, .. } => {
@@ -81,7 +86,7 @@ impl Command {
                         "there is no key {id} that is not revoked; see `order-center key list`"
                     )));
                 }
-                println!("revoked {id}");
+                super::print(&format!("revoked {id}\n"))?;
             }
         }
         Ok(())

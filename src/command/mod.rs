@@ -6,6 +6,7 @@ mod module;
 mod serve;
 
 use std::fmt;
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -89,12 +90,19 @@ impl Cli {
 }
 
 fn print_schema(what: Schema) -> Result<(), Failure> {
-    match what {
-        Schema::Graphql => print!("{}", order_center::graphql::sdl()),
-        Schema::OrderSnapshot => println!("{:#}", order_contract::schema::order_snapshot()),
-        Schema::OrderModule => println!("{:#}", order_contract::openapi::order_module()),
+    print(&match what {
+        Schema::Graphql => order_center::graphql::sdl(),
+        Schema::OrderSnapshot => format!("{:#}\n", order_contract::schema::order_snapshot()),
+        Schema::OrderModule => format!("{:#}\n", order_contract::openapi::order_module()),
+    })
+}
+
+/// Prints an answer. Whoever has read enough of it, as `head` does, may leave.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Why a command failed: one line with everything that caused it.

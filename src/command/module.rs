@@ -65,11 +65,7 @@ impl Command {
         let Self::Check(check) = self;
         let json = check.json;
         let report = conformance::check(check.options()?).await?;
-        if json {
-            println!("{:#}", report.to_json())
-        } else {
-            println!("{report}")
-        }
+        super::print(&if json { format!("{:#}\n", report.to_json()) } else { format!("{report}\n") })?;
         match report.success() {
             true => Ok(()),
             false => Err(Failure("the module does not conform; each FAIL above says what would mend it".to_owned())),

@@ -1,6 +1,6 @@
 //! The running center from outside: real sockets, a real module, real databases, and everything a client can do wrong.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -13,6 +13,7 @@ use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::center::{Module, SECRET, until};
 use crate::fault::{Asked, Fault};
@@ -56,8 +57,12 @@ impl Answer {
 
 impl Caller {
     fn new(center: &Center) -> Self {
+        Self::at(format!("http://{}", center.address()))
+    }
+
+    fn at(base: String) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Self { client: Client::new(), base: format!("http://{}", center.address()), key: None }
+        Self { client: Client::new(), base, key: None }
     }
 
     /// With a new key of this role.
@@ -401,4 +406,32 @@ async fn a_key_is_printed_once_and_works_until_it_is_revoked() {
     let status = async || caller.ask("{ __typename }", json!({})).await.status;
     until("the key is refused", async || status().await == StatusCode::UNAUTHORIZED).await;
     center.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_order-center"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--database", "sqlite:center.db"])
+        .current_dir(folder.path())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut logged = Vec::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        let line: Value = serde_json::from_str(&line).expect("a line of JSON where there is no terminal");
+        let message = line["message"].as_str().unwrap_or_default().to_owned();
+        if let Some(url) = message.strip_prefix("Order Center answers at ") {
+            let caller = Caller::at(url.trim_end_matches("/graphql").to_owned());
+            assert_eq!(send(caller.get("/readyz")).await.status, StatusCode::OK);
+            let id = child.id().unwrap().to_string();
+            assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        }
+        logged.push(message);
+    }
+    assert_eq!(child.wait().await.unwrap().code(), Some(0), "{logged:?}");
+    assert!(logged.iter().any(|message| message.contains("no API key")), "{logged:?}");
+    assert_eq!(logged.last().map(String::as_str), Some("stopped"), "{logged:?}");
 }
