@@ -4,6 +4,8 @@
 //! allowed comes from the owner, what is stored from the index. That is so that the schema reads as one vocabulary
 //! whatever stands behind it.
 
+#[cfg(test)]
+mod agreement;
 mod convert;
 mod error;
 mod filter;

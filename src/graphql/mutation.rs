@@ -299,6 +299,8 @@ struct ReplayQuarantinePayload {
     resolved: Long,
 }
 
+/// What can be asked of the owners of orders, and what operators do with sources. Every action takes an idempotency key
+/// and answers with the order, the recorded operation and, where the owner refused, `userErrors`.
 #[Object]
 impl Mutation {
     /// Places an order in a source. For operators, like every action.

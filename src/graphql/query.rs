@@ -148,6 +148,7 @@ struct OrderChangeConnection {
     page_info: PageInfo,
 }
 
+/// Everything that can be read.
 #[Object]
 impl Query {
     /// One order; null where the center does not have it.

@@ -29,11 +29,12 @@ pub(super) fn as_raw_json(value: &Value) -> Option<&str> {
     }
 }
 
-/// An exact decimal as a string, such as `"12.50"`: at most 15 digits before the point and 4 after it. Never a binary
-/// float: send it as a string, or as a whole number.
+/// An exact amount or quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Decimal(pub(super) Amount);
 
+/// An exact decimal as a string, such as `"12.50"`: at most 15 digits before the point and 4 after it. Never a binary
+/// float: send it as a string, or as a whole number.
 #[Scalar(name = "Decimal", specified_by_url = "https://scalars.graphql.org/chillicream/decimal.html")]
 impl ScalarType for Decimal {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -60,8 +61,7 @@ impl Serialize for Decimal {
     }
 }
 
-/// A point in time in UTC, as RFC 3339 text such as `"2010-12-01T08:26:00Z"`. Offsets other than `Z` are understood
-/// on input.
+/// A point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Time(pub(super) DateTime<Utc>);
 
@@ -71,6 +71,8 @@ impl Time {
     }
 }
 
+/// A point in time in UTC, as RFC 3339 text such as `"2010-12-01T08:26:00Z"`. Offsets other than `Z` are understood
+/// on input.
 #[Scalar(name = "DateTime", specified_by_url = "https://scalars.graphql.org/andimarek/date-time.html")]
 impl ScalarType for Time {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -93,8 +95,7 @@ impl Serialize for Time {
     }
 }
 
-/// A whole number up to 9007199254740991 (2^53 − 1), which every JSON implementation carries exactly; `Int` ends at
-/// 2147483647.
+/// A whole number beyond 32 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub(super) struct Long(pub(super) i64);
@@ -106,6 +107,8 @@ impl Long {
     }
 }
 
+/// A whole number up to 9007199254740991 (2^53 − 1), which every JSON implementation carries exactly; `Int` ends at
+/// 2147483647.
 #[Scalar(name = "Long")]
 impl ScalarType for Long {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -132,6 +135,7 @@ impl Json {
     }
 }
 
+/// Any JSON value.
 #[Scalar(
     name = "JSON",
     specified_by_url = "https://ecma-international.org/publications-and-standards/standards/ecma-404/"

@@ -28,6 +28,7 @@ const BATCH: u32 = 100;
 /// How long to wait before looking for commits of other nodes, which do not wake this one.
 const FALLBACK: Duration = Duration::from_secs(1);
 
+/// Changes as they happen.
 #[Root]
 impl Subscription {
     /// Orders as they change. Store the `cursor` of the last change you have handled: with it as `after`, a new
