@@ -156,23 +156,30 @@ pub(super) fn ingest(cause: IngestError) -> Error {
     }
 }
 
-/// An error of the operation ledger that is not a business refusal.
+const NOT_ASKED: &str = "the center's database is not available, so the module was not asked and nothing changed: try \
+                         again with the same idempotency key";
+
+/// An error of the operation ledger, of a read.
 pub(super) fn operation(cause: OperationError) -> Error {
-    match cause {
-        OperationError::Record(ref e) => database(
-            e,
-            &cause,
-            "the operation could not be recorded, so the module was not asked: nothing changed; try again with the \
-             same idempotency key",
-        ),
-        OperationError::Read(ref e) => database(e, &cause, DATABASE_DOWN),
-        OperationError::Order(e) => index(e),
+    ledger(cause, DATABASE_DOWN)
+}
+
+/// Why an ask could not be recorded: the module was not asked.
+pub(super) fn not_asked(cause: OperationError) -> Error {
+    ledger(cause, NOT_ASKED)
+}
+
+fn ledger(cause: OperationError, down: &str) -> Error {
+    match &cause {
+        OperationError::Record(e)
+        | OperationError::Read(e)
+        | OperationError::Order(IndexError::Query(e) | IndexError::Write(e)) => database(e, &cause, down),
         OperationError::Overloaded => {
             error(SERVICE_UNAVAILABLE, "too many operations are under way, so the module was not asked: try again")
         }
         OperationError::KeyMismatch | OperationError::UnknownSource(_) | OperationError::UnknownOrder => {
             bad_input(cause.to_string())
         }
-        OperationError::Row(_) => internal(&cause),
+        OperationError::Order(_) | OperationError::Row(_) => internal(&cause),
     }
 }

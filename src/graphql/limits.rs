@@ -13,7 +13,7 @@ use async_graphql::extensions::{
     NextSubscribe, ResolveInfo,
 };
 use async_graphql::parser::types::{ExecutableDocument, Field, Selection, SelectionSet};
-use async_graphql::{IntrospectionMode, Name, Request, Response, ServerError, ServerResult, Value};
+use async_graphql::{IntrospectionMode, Name, Request, Response, ServerError, ServerResult, Value, Variables};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 
@@ -63,6 +63,7 @@ impl Extension for Guard {
                 format!("the query has {} bytes; at most {} are taken", request.query.len(), limits.query_bytes_max),
             ));
         }
+        let mut variables = std::mem::take(&mut request.variables);
         let introspection = request.introspection_mode != IntrospectionMode::Disabled;
         let document = request.parsed_query().map_err(|mut e| {
             set_code(&mut e, PARSE_FAILED);
@@ -70,7 +71,7 @@ impl Extension for Guard {
         })?;
         let mut defaults = Vec::new();
         for (name, operation) in document.operations.iter() {
-            let cost = Counter::new(document).set(&operation.node.selection_set.node)?;
+            let cost = Counter::new(document, &variables).set(&operation.node.selection_set.node)?;
             if cost.fields > limits.fields_max {
                 let message = format!("the query selects more than {} fields, fragments expanded", limits.fields_max);
                 return Err(refused(QUERY_TOO_COMPLEX, message));
@@ -80,6 +81,11 @@ impl Extension for Guard {
                     QUERY_TOO_COMPLEX,
                     format!("the query has more than {} aliases", limits.aliases_max),
                 ));
+            }
+            if cost.entities > limits.page_size_max as usize {
+                let message =
+                    format!("at most {} representations at once; got {}", limits.page_size_max, cost.entities);
+                return Err(refused(BAD_USER_INPUT, message));
             }
             if !introspection && cost.service {
                 return Err(refused(FORBIDDEN, "introspection is not open to you"));
@@ -94,9 +100,10 @@ impl Extension for Guard {
         let chosen = request.operation_name.clone();
         for (operation, variable, default) in defaults {
             if chosen.is_none() || operation.as_deref() == chosen.as_deref() {
-                request.variables.entry(variable).or_insert(default);
+                variables.entry(variable).or_insert(default);
             }
         }
+        request.variables = variables;
         next.run(ctx, request).await
     }
 
@@ -160,6 +167,8 @@ fn coded(mut response: Response) -> Response {
 struct Cost {
     fields: usize,
     aliases: usize,
+    /// Representations that `_entities` is to look up, which no page argument bounds.
+    entities: usize,
     /// Whether the SDL is asked for, which is introspection by another name.
     service: bool,
 }
@@ -168,6 +177,7 @@ impl Cost {
     fn add(&mut self, other: Self) {
         self.fields = self.fields.saturating_add(other.fields);
         self.aliases = self.aliases.saturating_add(other.aliases);
+        self.entities = self.entities.saturating_add(other.entities);
         self.service |= other.service;
     }
 }
@@ -175,13 +185,14 @@ impl Cost {
 /// Counts each fragment once, however often it is spread.
 struct Counter<'a> {
     document: &'a ExecutableDocument,
+    variables: &'a Variables,
     /// None while a fragment is being counted: meeting it again is a cycle.
     fragments: HashMap<&'a Name, Option<Cost>>,
 }
 
 impl<'a> Counter<'a> {
-    fn new(document: &'a ExecutableDocument) -> Self {
-        Self { document, fragments: HashMap::new() }
+    fn new(document: &'a ExecutableDocument, variables: &'a Variables) -> Self {
+        Self { document, variables, fragments: HashMap::new() }
     }
 
     fn set(&mut self, set: &'a SelectionSet) -> ServerResult<Cost> {
@@ -202,9 +213,19 @@ impl<'a> Counter<'a> {
         cost.add(Cost {
             fields: 1,
             aliases: usize::from(field.alias.is_some()),
+            entities: if field.name.node == "_entities" { self.representations(field) } else { 0 },
             service: field.name.node == "_service",
         });
         Ok(cost)
+    }
+
+    fn representations(&self, field: &Field) -> usize {
+        let given = field.get_argument("representations").map(|value| value.node.clone());
+        let given = given.and_then(|v| v.into_const_with(|name| self.variables.get(&name).cloned().ok_or(())).ok());
+        match given {
+            Some(Value::List(items)) => items.len(),
+            _ => 1,
+        }
     }
 
     fn fragment(&mut self, name: &'a Name) -> ServerResult<Cost> {

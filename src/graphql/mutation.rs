@@ -304,57 +304,101 @@ struct ReplayQuarantinePayload {
 #[Object]
 impl Mutation {
     /// Places an order in a source. For operators, like every action.
-    async fn create_order(&self, ctx: &Context<'_>, input: CreateOrderInput) -> Fallible<OrderActionPayload> {
+    async fn create_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The source, your key for this intent, and what to order.")] input: CreateOrderInput,
+    ) -> Fallible<OrderActionPayload> {
         Fallible(create(ctx, input).await.map(Some))
     }
 
     /// Pays, wholly or in part.
-    async fn pay_order(&self, ctx: &Context<'_>, input: PayOrderInput) -> Fallible<OrderActionPayload> {
+    async fn pay_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The order, your key for this intent, and what the action takes.")] input: PayOrderInput,
+    ) -> Fallible<OrderActionPayload> {
         act(ctx, "pay", typed(&input), input.ask).await
     }
 
     /// Begins production, picking or preparation.
-    async fn produce_order(&self, ctx: &Context<'_>, input: ProduceOrderInput) -> Fallible<OrderActionPayload> {
+    async fn produce_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The order, your key for this intent, and what the action takes.")] input: ProduceOrderInput,
+    ) -> Fallible<OrderActionPayload> {
         act(ctx, "produce", typed(&input), input.ask).await
     }
 
     /// Hands goods over to a carrier.
-    async fn ship_order(&self, ctx: &Context<'_>, input: ShipOrderInput) -> Fallible<OrderActionPayload> {
+    async fn ship_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The order, your key for this intent, and what the action takes.")] input: ShipOrderInput,
+    ) -> Fallible<OrderActionPayload> {
         act(ctx, "ship", typed(&input), input.ask).await
     }
 
     /// Confirms receipt (the buyer) or acceptance (the merchant).
-    async fn confirm_order(&self, ctx: &Context<'_>, input: ConfirmOrderInput) -> Fallible<OrderActionPayload> {
+    async fn confirm_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The order, your key for this intent, and what the action takes.")] input: ConfirmOrderInput,
+    ) -> Fallible<OrderActionPayload> {
         act(ctx, "confirm", typed(&input), input.ask).await
     }
 
     /// Closes an order as done.
-    async fn complete_order(&self, ctx: &Context<'_>, input: CompleteOrderInput) -> Fallible<OrderActionPayload> {
+    async fn complete_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The order, your key for this intent, and what the action takes.")] input: CompleteOrderInput,
+    ) -> Fallible<OrderActionPayload> {
         act(ctx, "complete", typed(&input), input.ask).await
     }
 
     /// Changes address, quantity or slot.
-    async fn modify_order(&self, ctx: &Context<'_>, input: ModifyOrderInput) -> Fallible<OrderActionPayload> {
+    async fn modify_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The order, your key for this intent, and what the action takes.")] input: ModifyOrderInput,
+    ) -> Fallible<OrderActionPayload> {
         act(ctx, "modify", typed(&input), input.ask).await
     }
 
     /// Calls an order off.
-    async fn cancel_order(&self, ctx: &Context<'_>, input: CancelOrderInput) -> Fallible<OrderActionPayload> {
+    async fn cancel_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The order, your key for this intent, and what the action takes.")] input: CancelOrderInput,
+    ) -> Fallible<OrderActionPayload> {
         act(ctx, "cancel", typed(&input), input.ask).await
     }
 
     /// Gives money back.
-    async fn refund_order(&self, ctx: &Context<'_>, input: RefundOrderInput) -> Fallible<OrderActionPayload> {
+    async fn refund_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The order, your key for this intent, and what the action takes.")] input: RefundOrderInput,
+    ) -> Fallible<OrderActionPayload> {
         act(ctx, "refund", typed(&input), input.ask).await
     }
 
     /// Asks to send goods back.
-    async fn request_return(&self, ctx: &Context<'_>, input: RequestReturnInput) -> Fallible<OrderActionPayload> {
+    async fn request_return(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The order, your key for this intent, and what the action takes.")] input: RequestReturnInput,
+    ) -> Fallible<OrderActionPayload> {
         act(ctx, "request_return", typed(&input), input.ask).await
     }
 
     /// Takes returned goods in.
-    async fn receive_return(&self, ctx: &Context<'_>, input: ReceiveReturnInput) -> Fallible<OrderActionPayload> {
+    async fn receive_return(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The order, your key for this intent, and what the action takes.")] input: ReceiveReturnInput,
+    ) -> Fallible<OrderActionPayload> {
         act(ctx, "receive_return", typed(&input), input.ask).await
     }
 
@@ -362,6 +406,7 @@ impl Mutation {
     async fn perform_order_action(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "The order, your key for this intent, and what the action takes.")]
         input: PerformOrderActionInput,
     ) -> Fallible<OrderActionPayload> {
         act(ctx, &input.action, Map::new(), input.ask).await
@@ -527,7 +572,7 @@ async fn perform(
             let field = ["input", "idempotencyKey"];
             return Ok(refused(UserError::new("IDEMPOTENCY_KEY_MISMATCH", cause.to_string(), &field)));
         }
-        Err(cause) => return Err(error::operation(cause)),
+        Err(cause) => return Err(error::not_asked(cause)),
     };
     let rejected = operation.state == crate::operation::OperationState::Rejected;
     let user_errors = operation.error.iter().filter(|_| rejected).cloned().map(UserError::from).collect();
