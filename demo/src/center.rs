@@ -54,8 +54,6 @@ pub struct Cancelable {
     pub id: String,
     /// Its number.
     pub number: String,
-    /// Where it stands.
-    pub status: String,
 }
 
 impl Center {
@@ -146,7 +144,7 @@ impl Center {
         Ok(sums.collect())
     }
 
-    /// An order that can be canceled: the newest that is in work and whose owner says so.
+    /// An order that can be canceled: the newest that is paid and in work and whose owner says so.
     ///
     /// # Errors
     /// [`CenterError`].

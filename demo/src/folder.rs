@@ -24,6 +24,9 @@ pub enum FolderError {
     /// It holds the orders of another file.
     #[error("{} holds the orders of another file: start over with --fresh, or name another --data-dir", .0.display())]
     OtherFile(PathBuf),
+    /// Another demonstration uses it.
+    #[error("another demonstration runs in {}: stop it, or name another --data-dir", .0.display())]
+    InUse(PathBuf),
     /// The system gives no random numbers.
     #[error("the system gives no random numbers")]
     Random,
@@ -40,11 +43,12 @@ struct Note {
     webhook_secret: String,
 }
 
-/// A folder, ready to be used.
+/// A folder, ready to be used, and nobody else's until this value is dropped.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     note: Note,
+    _lock: fs::File,
 }
 
 impl Folder {
@@ -54,6 +58,7 @@ impl Folder {
     /// [`FolderError`].
     pub fn open(path: &Path, fresh: bool, survey: &Survey) -> Result<Self, FolderError> {
         fs::create_dir_all(path).map_err(|e| FolderError::File("create", path.to_owned(), e))?;
+        let lock = lock(path)?;
         let file = (survey.lines, survey.invoices(), survey.value.to_string());
         let note = path.join(NOTE);
         if fresh {
@@ -64,11 +69,11 @@ impl Folder {
         let folder = match fs::read(&note) {
             Ok(text) => {
                 let note = serde_json::from_slice(&text).map_err(|e| FolderError::Note(note, e))?;
-                Self { path: path.to_owned(), note }
+                Self { path: path.to_owned(), note, _lock: lock }
             }
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 let note = Note { file: file.clone(), imported: false, token: random()?, webhook_secret: random()? };
-                let folder = Self { path: path.to_owned(), note };
+                let folder = Self { path: path.to_owned(), note, _lock: lock };
                 folder.save()?;
                 folder
             }
@@ -132,6 +137,18 @@ impl Folder {
     }
 }
 
+/// Keeps others out of the folder as long as the file is open.
+fn lock(path: &Path) -> Result<fs::File, FolderError> {
+    let name = path.join(LOCK);
+    let file = fs::File::create(&name).map_err(|e| FolderError::File("write", name.clone(), e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(FolderError::InUse(path.to_owned())),
+        Err(fs::TryLockError::Error(e)) => Err(FolderError::File("lock", name, e)),
+    }
+}
+
+const LOCK: &str = "demo.lock";
 const NOTE: &str = "demo.json";
 const MODULE: &str = "retail.db";
 const CENTER: &str = "center.db";

@@ -54,7 +54,11 @@ fn failed(error: &dyn Error) -> ExitCode {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        text += &format!(": {error}");
+        // Some errors say already what is behind them.
+        let behind = error.to_string();
+        if !text.ends_with(&behind) {
+            text += &format!(": {behind}");
+        }
         source = error.source();
     }
     eprintln!("demo: {text}");
@@ -123,10 +127,10 @@ fn invitation(demo: &Demo, options: &Options) -> String {
     );
     if let Some(order) = demo.cancelable() {
         text += &format!(
-            "\nA first mutation, which cancels order {} ({}). Send it twice: one effect, the same answer:\n  {post} '\
+            "\nA first mutation, which cancels order {} and gives its money back. Send it twice: one effect, one answer:\n  {post} '\
              {{\"query\":\"mutation {{ cancelOrder(input: {{ id: \\\"{}\\\", idempotencyKey: \\\"first-{}\\\" }}) \
-             {{ order {{ number status paymentStatus }} operation {{ state }} userErrors {{ code message }} }} }}\"}}'\n",
-            order.number, order.status, order.id, order.number
+             {{ order {{ number status paymentStatus }} operation {{ state effects {{ description status }} }} userErrors {{ code message }} }} }}\"}}'\n",
+            order.number, order.id, order.number
         );
     }
     text += &format!(

@@ -98,10 +98,10 @@ pub fn left_over(survey: &Survey, ledger: &Ledger) -> String {
     }
     let _ = write!(
         text,
-        "{} ordered - {} given back + {} in no order = {}: all {} lines of the file",
+        "{} ordered - {} given back {} in no order = {}: all {} lines of the file",
         pounds(total.ordered),
         pounds(total.reversed),
-        pounds(left),
+        if left.is_negative() { format!("- {}", pounds(-left)) } else { format!("+ {}", pounds(left)) },
         pounds(survey.value),
         grouped(survey.lines),
     );

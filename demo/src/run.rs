@@ -105,6 +105,7 @@ pub struct Demo {
     center: Center,
     cancelable: Option<Cancelable>,
     serving: serve::Center,
+    _folder: Folder,
     module: Option<JoinHandle<Result<(), RetailError>>>,
     shutdown: CancellationToken,
 }
@@ -145,10 +146,11 @@ impl Demo {
         if !ledger.balances(&survey) {
             return Err(DemoError::Unbalanced);
         }
-        if options.fresh {
-            forget(options.database.as_deref())?;
-        }
+        let database = if options.fresh { own_file(options.database.as_deref())? } else { None };
         let mut folder = Folder::open(&options.data_dir, options.fresh, &survey)?;
+        if let Some(database) = database {
+            folder::remove(&database)?;
+        }
         let first = !folder.imported();
         if first {
             fill(&mut folder, &file, &survey, &ledger, screen).await?;
@@ -168,7 +170,7 @@ impl Demo {
         let webhook = format!("http://{}/webhooks/{SOURCE}", serving.address());
         let module = module::serve(&folder, listener, webhook, shutdown.clone()).await?;
         let center = Center::new(format!("http://{}/graphql", serving.address()));
-        let mut demo = Self { center, cancelable: None, serving, module: Some(module), shutdown };
+        let mut demo = Self { center, cancelable: None, serving, _folder: folder, module: Some(module), shutdown };
         match demo.show(&survey, &ledger, first, screen).await {
             Ok(()) => Ok(demo),
             Err(error) => {
@@ -293,9 +295,9 @@ fn config(options: &Options, folder: &Folder, module_url: String) -> Config {
     config
 }
 
-/// Removes the SQLite file that the center of an earlier demonstration was told to use.
-fn forget(database: Option<&str>) -> Result<(), DemoError> {
-    let Some(url) = database else { return Ok(()) };
+/// The SQLite file that the center of an earlier demonstration was told to use, for who starts over.
+fn own_file(database: Option<&str>) -> Result<Option<PathBuf>, DemoError> {
+    let Some(url) = database else { return Ok(None) };
     let path = url.strip_prefix("sqlite:").ok_or(DemoError::FreshDatabase)?;
-    Ok(folder::remove(Path::new(path.trim_start_matches("//")))?)
+    Ok(Some(path.trim_start_matches("//").into()))
 }

@@ -31,6 +31,8 @@ async fn the_module_takes_every_order_once() {
     assert_eq!((again.orders, again.known as u64), (0, ledger.total().orders));
 
     folder.set_imported().expect("written");
+    assert!(matches!(Folder::open(directory.path(), true, &survey), Err(FolderError::InUse(_))));
+    drop(folder);
     assert!(Folder::open(directory.path(), false, &survey).expect("the same").imported());
     let other = directory.path().join("other.csv");
     let line = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n\
