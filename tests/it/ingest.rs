@@ -583,7 +583,9 @@ fn any_order_of_events_converges_to_the_sources_state() {
     let worlds = runtime.block_on(databases());
     let cases = AtomicUsize::new(0);
     for world in &worlds {
-        let cases_max = if world.name == "sqlite" { 96 } else { 48 };
+        // `PROPTEST_CASES` asks for more.
+        let few = if world.name == "sqlite" { 96 } else { 48 };
+        let cases_max = std::env::var("PROPTEST_CASES").map_or(few, |text| text.parse().unwrap());
         let mut runner = TestRunner::new(Config { cases: cases_max, failure_persistence: None, ..Config::default() });
         let run = |(happenings, shuffle): (Vec<Happening>, u64)| {
             let case = cases.fetch_add(1, Ordering::SeqCst);

@@ -444,6 +444,51 @@ async fn an_outcome_waits_for_the_database() {
     assert_eq!(effects(&module, "A1").await, 1);
 }
 
+/// Every connection to the database is cut again and again, in the middle of whatever it was doing: a commit whose
+/// answer was lost is neither repeated nor forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_to_the_database_may_break_at_any_moment() {
+    let Some(world) = crate::world::postgres().await else { return };
+    let seed = 0x0b5c_07ed;
+    println!("seed {seed:#x}");
+    let (center, module) = center(&world, 1).await;
+    let _settling = center.run_operations();
+    let asks = (0..40).map(|n| {
+        let operations = center.operations.clone();
+        tokio::spawn(async move {
+            // As a client does: again under the same key until there is an answer.
+            loop {
+                match operations.perform(refund("A1", &format!("k{n}"))).await {
+                    Ok(operation) => return operation.id,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+        })
+    });
+    let asks: Vec<_> = asks.collect();
+    let mut random = Seeded(seed);
+    let mut killer = sqlx::PgConnection::connect(&world.url).await.unwrap();
+    let cut = "select pg_terminate_backend(pid) from pg_stat_activity \
+               where datname = current_database() and pid <> pg_backend_pid()";
+    for _ in 0..40 {
+        tokio::time::sleep(Duration::from_millis(random.below(60))).await;
+        killer.execute(cut).await.unwrap();
+    }
+    for ask in asks {
+        ask.await.unwrap();
+    }
+    until("every operation ends", || async {
+        let open = [OperationState::Dispatching, OperationState::Accepted, OperationState::Unknown];
+        center.operations.list(None, &open, None, 1).await.is_ok_and(|open| open.is_empty())
+    })
+    .await;
+    let recorded = center.operations.list(None, &[], None, 100).await.unwrap();
+    assert_eq!(recorded.len(), 40);
+    assert!(recorded.iter().all(|operation| operation.state == OperationState::Succeeded), "{recorded:?}");
+    assert_eq!(effects(&module, "A1").await, 40);
+    assert_eq!(center.held(&order_id("retail", "A1")).await.unwrap(), module.order("A1").await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_source_fills_its_own_room_only() {
     let world = sqlite().await;
