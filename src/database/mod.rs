@@ -333,9 +333,3 @@ impl Transaction {
         .map_err(|e| DatabaseError::Transaction("commit", e))
     }
 }
-
-/// `$from, $from+1, …`: a list of `count` placeholders for an `in (…)`.
-#[must_use]
-pub fn placeholders(from: usize, count: usize) -> String {
-    (from..from + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
-}

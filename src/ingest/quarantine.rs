@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Ingest, IngestError, Ingested, QuarantineRecord, Statement, time};
-use crate::database::{Batch, Column, DatabaseError, Row, Transaction, placeholders};
+use crate::database::{Batch, Column, DatabaseError, Row, Transaction, Value};
 use crate::index::Via;
 use crate::source::RawOrder;
 
@@ -108,12 +108,11 @@ pub(super) async fn resolve(
         return Ok(0);
     }
     let sql = format!(
-        "update quarantine set state = 'RESOLVED', resolved_at = $1 \
-         where state = 'OPEN' and source = $2 and source_order_id in ({})",
-        placeholders(3, understood.len())
+        "update quarantine set state = 'RESOLVED', resolved_at = $1 where state = 'OPEN' and source = $2 and {}",
+        transaction.dialect().any_of("source_order_id", 3)
     );
-    let mut values = vec![now.timestamp_micros().into(), source.as_str().into()];
-    values.extend(understood.iter().map(|id| id.as_str().into()));
+    let understood = understood.iter().map(ToString::to_string).collect();
+    let values = [now.timestamp_micros().into(), source.as_str().into(), Value::Texts(understood)];
     let touched = transaction.execute(&sql, &values).await?;
     Ok(usize::try_from(touched).unwrap_or(usize::MAX))
 }
@@ -129,14 +128,16 @@ impl Ingest {
         let mut after = String::new();
         loop {
             // Oldest first, so that of several inputs for one order the newest is tried last.
-            let chosen =
-                if ids.is_empty() { String::new() } else { format!("and id in ({})", placeholders(4, ids.len())) };
+            let mut values = vec![source.as_str().into(), after.as_str().into(), i64::from(REPLAY_BATCH).into()];
+            let mut chosen = String::new();
+            if !ids.is_empty() {
+                chosen = format!("and {}", self.database.dialect().any_of("id", 4));
+                values.push(Value::Texts(ids.to_vec()));
+            }
             let sql = format!(
                 "select {COLUMNS} from quarantine where source = $1 and state = 'OPEN' and id > $2 {chosen} \
                  order by id limit $3"
             );
-            let mut values = vec![source.as_str().into(), after.as_str().into(), i64::from(REPLAY_BATCH).into()];
-            values.extend(ids.iter().map(|id| id.as_str().into()));
             let records = self.records(&sql, &values).await?;
             let Some(last) = records.last() else { return Ok(resolved) };
             after = last.id.clone();
@@ -195,11 +196,7 @@ impl Ingest {
         self.records(&sql, &values).await
     }
 
-    async fn records(
-        &self,
-        sql: &str,
-        values: &[crate::database::Value<'_>],
-    ) -> Result<Vec<QuarantineRecord>, IngestError> {
+    async fn records(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<QuarantineRecord>, IngestError> {
         let read = |e| IngestError::Record("read the quarantine", e);
         let rows = self.database.fetch_all(sql, values).await.map_err(read)?;
         rows.iter().map(|row| record(row).map_err(read)?.ok_or(IngestError::Row("quarantine"))).collect()

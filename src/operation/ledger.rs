@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Intent, Operation, OperationError, OperationState, Operations};
-use crate::database::{DatabaseError, Row, Value, placeholders};
+use crate::database::{DatabaseError, Row, Value};
 use crate::ingest::{Statement, hex, micros, time};
 
 const COLUMNS: &str = "id, principal, idempotency_key, source, order_id, action, state, attempts, created_at, updated_at, \
@@ -69,8 +69,8 @@ impl Operations {
             conditions.push(format!("id < ${}", values.len()));
         }
         if !states.is_empty() {
-            conditions.push(format!("state in ({})", placeholders(values.len() + 1, states.len())));
-            values.extend(states.iter().map(|state| Value::from(state.as_str())));
+            values.push(Value::Texts(states.iter().map(|state| state.as_str().to_owned()).collect()));
+            conditions.push(self.database.dialect().any_of("state", values.len()));
         }
         // Ids begin with the time they were made at.
         let sql = format!("where {} order by id desc limit $1", conditions.join(" and "));
