@@ -36,11 +36,7 @@ pub(crate) async fn receive<E: Executor>(
         Ok(WebhookReceipt::Stored) => (StatusCode::ACCEPTED, "stored"),
         Ok(WebhookReceipt::Repeated) => (StatusCode::OK, "repeated"),
         Ok(WebhookReceipt::Ignored) => (StatusCode::OK, "ignored"),
-        Err(refusal) => {
-            let labels = [("source", source.to_string()), ("reason", refusal.code.to_lowercase())];
-            metrics::counter!("ordercenter_webhook_rejected_total", &labels).increment(1);
-            return refusal.into_response();
-        }
+        Err(refusal) => return refusal.into_response(),
     };
     document(status, Media::Json, format!("{{\"result\":\"{outcome}\"}}"))
 }
