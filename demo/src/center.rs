@@ -144,22 +144,24 @@ impl Center {
         Ok(sums.collect())
     }
 
-    /// An order that can be canceled: the newest that is paid and in work and whose owner says so.
+    /// An order whose owner would cancel it now: the newest that is paid, else one that is not.
     ///
     /// # Errors
     /// [`CenterError`].
     pub async fn cancelable(&self) -> Result<Option<Cancelable>, CenterError> {
-        let query =
-            "query($statuses: [OrderStatus!]!) { orders(where: { status: { in: $statuses } }, first: 20) { nodes {
-            id number status availableActions { name enabled }
-        } } }";
-        let variables = json!({ "statuses": ["PROCESSING", "PENDING_PAYMENT"] });
-        let answer: Value = self.ask(query, variables).await?;
-        let enabled = |order: &&Value| {
-            let mut actions = order["availableActions"].as_array().into_iter().flatten();
-            actions.any(|action| action["name"] == "cancel" && action["enabled"] == true)
-        };
-        let found = answer.pointer("/orders/nodes").and_then(Value::as_array).into_iter().flatten().find(enabled);
-        found.map(|order| Cancelable::deserialize(order).map_err(CenterError::Answer)).transpose()
+        let query = "query($status: OrderStatus!) { orders(where: { status: { eq: $status } }, first: 20) { nodes { \
+                     id number availableActions { name enabled } } } }";
+        for status in ["PROCESSING", "PENDING_PAYMENT"] {
+            let answer: Value = self.ask(query, json!({ "status": status })).await?;
+            let mut orders = answer.pointer("/orders/nodes").and_then(Value::as_array).into_iter().flatten();
+            let found = orders.find(|order| {
+                let mut actions = order["availableActions"].as_array().into_iter().flatten();
+                actions.any(|action| action["name"] == "cancel" && action["enabled"] == true)
+            });
+            if let Some(order) = found {
+                return Cancelable::deserialize(order).map(Some).map_err(CenterError::Answer);
+            }
+        }
+        Ok(None)
     }
 }

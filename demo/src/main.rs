@@ -127,7 +127,7 @@ fn invitation(demo: &Demo, options: &Options) -> String {
     );
     if let Some(order) = demo.cancelable() {
         text += &format!(
-            "\nA first mutation, which cancels order {} and gives its money back. Send it twice: one effect, one answer:\n  {post} '\
+            "\nA first mutation, which cancels order {}. Send it twice: one effect, the same answer:\n  {post} '\
              {{\"query\":\"mutation {{ cancelOrder(input: {{ id: \\\"{}\\\", idempotencyKey: \\\"first-{}\\\" }}) \
              {{ order {{ number status paymentStatus }} operation {{ state effects {{ description status }} }} userErrors {{ code message }} }} }}\"}}'\n",
             order.number, order.id, order.number
