@@ -4,7 +4,7 @@
 #   TEST_DATABASE_URL   a PostgreSQL whose user may create databases; `private` starts a cluster of our own for the run.
 #                       Default: what answers on 127.0.0.1:5432 without a password, else a cluster of our own.
 #   CARGO_TARGET_DIR    where to build. Default: ./target; with CI=true a folder in the cache, kept between clones.
-#   CI=true             a missing tool is an error, and PostgreSQL is installed with apt-get when it is missing.
+#   CI=true             a missing tool is an error. PostgreSQL that is missing is installed with apt-get in any case.
 set -euo pipefail
 cd "$(dirname "$0")"
 ci=${CI:-}
@@ -128,7 +128,7 @@ if [ "${TEST_DATABASE_URL:-private}" != private ]; then
 elif [ -z "${TEST_DATABASE_URL:-}" ] && found=$(find_server); then
   export TEST_DATABASE_URL=$found
   echo "the one that answers on 127.0.0.1:5432"
-elif find_binaries || { [ "$ci" = true ] && install_postgresql && find_binaries; }; then
+elif find_binaries || { install_postgresql && find_binaries; }; then
   start_cluster
   echo "a cluster of our own from $bin, for this run"
 elif [ "$ci" = true ]; then

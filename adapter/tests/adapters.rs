@@ -1,0 +1,82 @@
+//! Every adapter that comes with the program: its fixtures map to what is expected, and the platform's real payloads
+//! never make its mapping fail in any other way than by a rule of the contract.
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use order_adapter::{MapError, Package, builtin_names, check_fixtures};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+#[test]
+fn every_adapter_passes_its_own_fixtures() {
+    assert!(!builtin_names().is_empty());
+    let mut failures = Vec::new();
+    for name in builtin_names() {
+        let package = Package::load(&root().join("adapters").join(name)).unwrap();
+        assert_eq!(package.manifest.name, name, "the folder bears the adapter's name");
+        let reports = check_fixtures(&package);
+        assert!(!reports.is_empty(), "{name} has no fixtures");
+        assert!(package.file("README.md").is_some(), "{name} has no README.md");
+        for report in reports {
+            failures.extend(report.failures.iter().map(|failure| format!("{name}/{}: {failure}", report.fixture)));
+        }
+    }
+    assert_eq!(failures, [] as [String; 0]);
+}
+
+#[test]
+fn real_payloads_are_mapped_or_refused_by_a_rule() {
+    let payloads = root().join("../shared/data/payloads");
+    if !payloads.is_dir() {
+        eprintln!("skipped: ../shared/data/payloads is not here");
+        return;
+    }
+    let mut broken = Vec::new();
+    for name in builtin_names() {
+        let package = Package::find(name).unwrap();
+        let settings = package.settings(&BTreeMap::new()).unwrap();
+        let (mut mapped, mut refused) = (0, 0);
+        for path in json_files(&payloads.join(name.replace('-', "_"))) {
+            let document = std::fs::read(&path).unwrap();
+            let records = match package.records(&document) {
+                Ok(records) => records,
+                Err(MapError::Input(_)) => continue,
+                Err(error) => {
+                    broken.push(format!("{}: {error}", path.display()));
+                    continue;
+                }
+            };
+            for record in records {
+                match package.map(&record, &settings) {
+                    Ok(_) => mapped += 1,
+                    Err(MapError::Order(_)) => refused += 1,
+                    Err(error) => broken.push(format!("{}: {error}", path.display())),
+                }
+            }
+        }
+        eprintln!("{name}: {mapped} orders mapped, {refused} refused");
+        assert!(mapped > 0, "{name} mapped none of its platform's payloads");
+    }
+    assert_eq!(broken, [] as [String; 0]);
+}
+
+fn json_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                if !path.ends_with("schema") {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|e| e == "json") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
