@@ -1,6 +1,7 @@
 //! The commands. Each answers on standard output, complains in one line and ends with 0, 1 (it failed) or 2 (usage).
 
 mod adapter;
+mod bench;
 mod key;
 mod module;
 mod serve;
@@ -42,6 +43,11 @@ enum Command {
     /// Tries and checks adapters.
     #[command(subcommand)]
     Adapter(adapter::Command),
+    /// Measures ingest and pages on this machine, beside the plainest way to do the same.
+    Bench(bench::Options),
+    /// Sends the requests of `bench`.
+    #[command(hide = true)]
+    BenchClient,
     /// Prints a published schema.
     Schema {
         /// Which one.
@@ -84,6 +90,8 @@ impl Cli {
             Command::Key(command) => command.run().await,
             Command::Module(command) => command.run().await,
             Command::Adapter(command) => command.run(),
+            Command::Bench(options) => bench::run(options).await,
+            Command::BenchClient => Ok(order_center::bench::client()?),
             Command::Schema { what } => print_schema(what),
         }
     }

@@ -135,6 +135,18 @@ impl Cursor {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
+    /// The sort column's value: microseconds since 1970, or ten-thousandths.
+    #[must_use]
+    pub fn key(&self) -> i64 {
+        self.key
+    }
+
+    /// The order it stands on.
+    #[must_use]
+    pub fn id(&self) -> &OrderId {
+        &self.id
+    }
+
     /// Parses a client's text, for a list of this sort.
     ///
     /// # Errors

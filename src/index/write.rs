@@ -58,7 +58,6 @@ pub enum Applied {
 /// An entry with what the index stores of it.
 pub(super) struct Pending {
     pub(super) entry: Entry,
-    pub(super) id: OrderId,
     pub(super) id_text: String,
     pub(super) document: String,
     pub(super) hash: ContentHash,
@@ -71,8 +70,7 @@ pub(super) struct Pending {
 impl Pending {
     fn new(entry: Entry) -> Result<Self, IndexError> {
         let snapshot = &entry.order.snapshot;
-        let id = OrderId::new(entry.source.clone(), snapshot.source_order_id.clone());
-        let id_text = id.to_string();
+        let id_text = OrderId::new(entry.source.clone(), snapshot.source_order_id.clone()).to_string();
         let mut checks = snapshot.violations();
         let violations = checks.len() as i64;
         checks.extend(entry.order.rounded.iter().cloned());
@@ -81,7 +79,7 @@ impl Pending {
         let checks = serde_json::to_string(&checks).map_err(encode)?;
         let hash = ContentHash(Sha256::digest(&document).into());
         let payment_status = snapshot.computed_payment_status();
-        Ok(Self { id, id_text, document, hash, payment_status, violations, checks, revision: 0, entry })
+        Ok(Self { id_text, document, hash, payment_status, violations, checks, revision: 0, entry })
     }
 
     pub(super) fn snapshot(&self) -> &OrderSnapshot {
@@ -122,12 +120,20 @@ struct Before {
     axes: [String; 5],
 }
 
+/// A change that `commit` tells in the feed.
+struct Stamped {
+    id: String,
+    version: SourceVersion,
+    kind: ChangeKind,
+    at: DateTime<Utc>,
+}
+
 /// Writes within one transaction; readers see all of it or nothing. The last statement of [`Writer::commit`] stamps the
 /// feed.
 pub struct Writer {
     transaction: Transaction,
     index: Index,
-    changes: Vec<(String, SourceVersion, ChangeKind, DateTime<Utc>)>,
+    changes: Vec<Stamped>,
 }
 
 impl Index {
@@ -205,9 +211,12 @@ impl Writer {
         ] {
             self.insert(batch).await?;
         }
-        self.changes.extend(
-            rows.iter().map(|p| (p.id_text.clone(), p.snapshot().version, ChangeKind::Upserted, p.entry.observed_at)),
-        );
+        self.changes.extend(rows.iter().map(|p| Stamped {
+            id: p.id_text.clone(),
+            version: p.snapshot().version,
+            kind: ChangeKind::Upserted,
+            at: p.entry.observed_at,
+        }));
         Ok(outcomes)
     }
 
@@ -223,7 +232,7 @@ impl Writer {
         {
             self.delete_rows(table, vec![id.clone()]).await?;
         }
-        self.changes.push((id, before.held.version, ChangeKind::Deleted, at));
+        self.changes.push(Stamped { id, version: before.held.version, kind: ChangeKind::Deleted, at });
         Ok(true)
     }
 
@@ -246,17 +255,14 @@ impl Writer {
         let rows = self.transaction.fetch_all(sql, &[count.into()]).await.map_err(IndexError::Write)?;
         let head =
             rows.first().ok_or_else(|| IndexError::Row("feed_head".into()))?.int(0).map_err(IndexError::Write)?;
-        let texts = |of: fn(&(String, SourceVersion, ChangeKind, DateTime<Utc>)) -> String| {
-            Column::Text(changes.iter().map(|change| Some(of(change))).collect())
-        };
         let batch = Batch {
             table: "order_changes",
             columns: vec![
                 ("seq", Column::Int((head - count + 1..=head).map(Some).collect())),
-                ("order_id", texts(|change| change.0.clone())),
-                ("version", Column::Int(changes.iter().map(|change| Some(change.1.get())).collect())),
-                ("kind", texts(|change| change.2.as_str().to_owned())),
-                ("changed_at", Column::Int(changes.iter().map(|change| Some(change.3.timestamp_micros())).collect())),
+                ("order_id", Column::Text(changes.iter().map(|change| Some(change.id.clone())).collect())),
+                ("version", Column::Int(changes.iter().map(|change| Some(change.version.get())).collect())),
+                ("kind", Column::Text(changes.iter().map(|change| Some(change.kind.as_str().to_owned())).collect())),
+                ("changed_at", Column::Int(changes.iter().map(|change| Some(change.at.timestamp_micros())).collect())),
             ],
             suffix: "",
         };

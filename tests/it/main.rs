@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the failure")]
 
 mod architecture;
+mod bench;
 mod center;
 mod conformance;
 mod crash;
