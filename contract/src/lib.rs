@@ -11,6 +11,7 @@ mod id;
 mod money;
 pub mod openapi;
 mod order;
+mod strict;
 mod parse;
 pub mod process;
 pub mod protocol;

@@ -11,6 +11,7 @@ use serde_path_to_error::Segment;
 use crate::check::{CheckCode, InvariantCheck};
 use crate::money::{AMOUNT_SCALE_MAX, Currency, Quantity};
 use crate::order::{Address, OrderSnapshot};
+use crate::strict::Strict;
 
 /// The most lines of one order.
 const LINES_MAX: usize = 5_000;
@@ -78,7 +79,7 @@ where
     D: serde::Deserializer<'de>,
     D::Error: std::fmt::Display,
 {
-    serde_path_to_error::deserialize(input).map_err(|error| {
+    serde_path_to_error::deserialize(Strict(input)).map_err(|error| {
         let pointer = error.path().iter().fold(String::new(), |mut pointer, segment| {
             match segment {
                 Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
@@ -383,6 +384,8 @@ pub(crate) mod tests {
             ("/times/placedAt", json!("yesterday"), "/times/placedAt", "invalid characters"),
             ("/totals/totl", json!("1"), "/totals/totl", "unknown field"),
             ("/lines", json!({}), "/lines", "sequence"),
+            ("/lines/0/quantity", json!([6, 6]), "/lines/0/quantity", "invalid type: sequence"),
+            ("/customer", json!(["17850"]), "/customer", "invalid type: sequence"),
         ] {
             let mut document = document();
             let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
