@@ -305,7 +305,7 @@ object as $in
 | ($in.events | list) as $events
 | {
     sourceOrderId: ($in.id | text),
-    version: ($updated | micros),
+    version: (($updated | micros) // 0),
     number: ($in.number | text // ($in.id | text)),
     kind: (if $raw_lines != [] and all($raw_lines[]; .isShippingRequired == false or .is_shipping_required == false)
       then "DIGITAL" else "RETAIL" end),
