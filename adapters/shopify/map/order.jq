@@ -2,9 +2,19 @@
 # the REST shape. All amounts are taken from one side of Shopify's money sets: what the customer paid in where every line
 # has it (see README), else the shop's currency.
 
+# ---- small readers
+# One side of a money set.
+def within($side): if type == "object" and (.[$side] | type) == "object" then .[$side] else {} end;
+def inside($side): within($side) | .amount;
+def one_of(f): . as $w | any(f; . == $w);
+def word: if type == "string" then ascii_downcase else . end;
+def text: if . == null then null elif type == "string" then blank_to_null else tostring end;
+def list: if type == "array" then .[] | values else empty end;
+def cut: if . != null and length > 1000 then .[:1000] else . end;
+
 # ---- the GraphQL object in the shape of the REST resource
-def connection: if type == "array" then . elif type == "object" then (.nodes // [.edges[]?.node]) else [] end;
-def gid: if type == "string" then (split("/") | last | split("?") | first) else . end;
+def connection: [if type == "array" then .[] elif type == "object" then (.nodes, [.edges | arrays[].node] | arrays[]) else empty end | objects];
+def gid: if type == "string" then (split("/") | last // "" | split("?") | .[0]) else . end;
 def side: if type == "object" then {amount, currency_code: (.currencyCode // .currency_code)} else null end;
 def money_bag: if type == "object" then {shop_money: (.shopMoney | side), presentment_money: (.presentmentMoney | side)} else null end;
 def plain: if type == "object" then .amount else . end;
@@ -37,15 +47,15 @@ def rest_line: {
     total_discount: (.totalDiscount | plain), total_discount_set: (.totalDiscountSet | money_bag),
     discount_allocations: [.discountAllocations | connection[] | rest_allocation],
     tax_lines: [.taxLines | connection[] | rest_tax],
-    fulfilled_quantity: (if .unfulfilledQuantity != null and .currentQuantity != null then .currentQuantity - .unfulfilledQuantity - (.nonFulfillableQuantity // 0) else null end),
+    fulfilled_quantity: (if ([.unfulfilledQuantity, .currentQuantity] | all(type == "number")) then .currentQuantity - .unfulfilledQuantity - (.nonFulfillableQuantity // 0) else null end),
     properties: [.customAttributes | connection[] | {name: .key, value}]};
 def rest: {
-    id: (.legacyResourceId // .id | gid), name, number, email, phone, note, created_at: .createdAt, processed_at: .processedAt, updated_at: .updatedAt,
+    id: ((.legacyResourceId | text) // .id | gid), name, number, email, phone, note, created_at: .createdAt, processed_at: .processedAt, updated_at: .updatedAt,
     cancelled_at: .cancelledAt, cancel_reason: (.cancelReason | if . then ascii_downcase else null end), closed_at: .closedAt,
     financial_status: .displayFinancialStatus, fulfillment_status: .displayFulfillmentStatus, return_status: .returnStatus}
   + {currency: .currencyCode, presentment_currency: .presentmentCurrencyCode, taxes_included: .taxesIncluded, test, tags,
     source_name: (.sourceName // .channelInformation.channelDefinition.handle?), payment_gateway_names: .paymentGatewayNames, po_number: .poNumber,
-    confirmation_number: .confirmationNumber, risk: .risk.recommendation?,
+    confirmation_number: .confirmationNumber, risk: ([.risk | objects | .recommendation] | .[0]),
     note_attributes: [.customAttributes | connection[] | {name: .key, value}]}
   + {total_price: (.totalPrice // .currentTotalPrice | plain), total_price_set: (.totalPriceSet // .currentTotalPriceSet | money_bag),
     total_tax: (.totalTax | plain), total_tax_set: (.totalTaxSet // .currentTotalTaxSet | money_bag),
@@ -82,12 +92,7 @@ def outcome: {pending: "PENDING", awaiting_response: "PENDING", success: "SUCCEE
 def return_words: {requested: "REQUESTED", open: "APPROVED", closed: "CLOSED", declined: "DECLINED", canceled: "CANCELED", cancelled: "CANCELED"};
 def return_axis: {no_return: "NONE", return_requested: "REQUESTED", in_progress: "IN_PROGRESS", inspection_complete: "IN_PROGRESS"};
 
-# ---- small readers
-def one_of(f): . as $w | any(f; . == $w);
-def word: if type == "string" then ascii_downcase else . end;
-def text: if . == null then null elif type == "string" then blank_to_null else tostring end;
-def list: if type == "array" then .[] | values else empty end;
-def cut: if . != null and length > 1000 then .[:1000] else . end;
+# Rates have at most four fraction digits in the unified order.
 def share: if . == null then null else dec_round(.; 4) end;
 def address: if type != "object" then null else {
     name: ((.name | text) // ([.first_name, .last_name] | join_present(" "))), company: (.company | text),
@@ -100,11 +105,11 @@ def address: if type != "object" then null else {
 def order:
   . as $order
   # Presentment where the customer's currency stands on every line, and where it is asked for or all there is.
-  | (.total_price_set.presentment_money.amount? != null and all(.line_items | list; .price_set.presentment_money.amount? != null)
-      and (($config.money != "shop" and .presentment_currency != .currency) or (.total_price_set.shop_money.amount? // .total_price) == null)) as $presentment
-  | (if $presentment then (.presentment_currency // .total_price_set.presentment_money.currency_code)
-     else (.currency // .total_price_set.shop_money.currency_code?) end) as $currency
-  | def money($name): if $presentment then .[$name + "_set"].presentment_money.amount? else .[$name] // .[$name + "_set"].shop_money.amount? end | dec;
+  | ((.total_price_set | inside("presentment_money")) != null and all(.line_items | list; (.price_set | inside("presentment_money")) != null)
+      and (($config.money != "shop" and ((.presentment_currency | text) // .currency) != .currency) or ((.total_price_set | inside("shop_money")) // .total_price) == null)) as $presentment
+  | (if $presentment then ((.presentment_currency | text) // (.total_price_set | within("presentment_money") | .currency_code))
+     else (.currency // (.total_price_set | within("shop_money") | .currency_code)) end) as $currency
+  | def money($name): if $presentment then .[$name + "_set"] | inside("presentment_money") else (.[$name] | if . == "" then null else . end) // (.[$name + "_set"] | inside("shop_money")) end | dec;
     def total(f): [f] | dec_sum;
     def taxes: [.tax_lines | list | {title: (.title | text // "Tax"), rate: (.rate | share), amount: money("price")} | select(.amount != null) | compact];
     def in_currency: select(.amount_set != null or (.currency | text) == null or .currency == $currency);
@@ -132,7 +137,7 @@ def order:
       | [$undone[] | select(.line == $id)] as $undone
       | total($undone[] | select(.restock == "cancel") | .quantity) as $canceled
       | total($undone[] | select(.restock == "return") | .quantity) as $returned
-      | (.quantity // 0) as $ordered
+      | (.quantity | dec) as $ordered
       | (.current_quantity // dec_sub(dec_sub($ordered; $canceled); $returned)) as $current
       | allocations as $allocations
       | total($allocations[].amount) as $allocated
@@ -140,7 +145,7 @@ def order:
       | (if $allocated | is_zero then money("total_discount") // "0" else $allocated end) as $discount
       | taxes as $taxes
       | total($taxes[].amount) as $tax
-      | (money("price") // "0") as $price
+      | money("price") as $price
       | ([$shipped[] | select(.line == $id)]) as $parcels
       | {id: $id, sku: (.sku | text), productId: (.product_id | text), variantId: (.variant_id | text),
          name: ((.name | text) // (.title | text) // (.sku | text) // "Line \($i + 1)" | cut),
@@ -175,11 +180,11 @@ def order:
      captured: (money("total_received") // (if .transactions | type == "array"
        then total($moves[] | select(.oc.status == "SUCCEEDED" and (.oc.type | one_of("CAPTURE", "SALE"))) | .oc.amount) else null end)),
      authorized: money("total_capturable"),
-     due: (if $presentment then .total_outstanding_set.presentment_money.amount? | dec else money("total_outstanding") end)} as $flows
-  | {sourceOrderId: (.id | text), version: (.updated_at // .created_at | micros), number: ((.name | text) // (.order_number // .number | text)),
+     due: (if $presentment then .total_outstanding_set | inside("presentment_money") | dec else money("total_outstanding") end)} as $flows
+  | {sourceOrderId: (.id | text), version: ((.updated_at | text) // .created_at | micros), number: ((.name | text) // (.order_number // .number // .id | text)),
      kind: $config.kind, channel: (.source_name | text), currency: $currency, pricesIncludeTax: (.taxes_included == true),
      sourceUrl: (($config.admin_url | blank_to_null) as $url | if $url then "\($url | rtrimstr("/"))/orders/\(.id)" else null end)}
-  + {status: (if .cancelled_at then "CANCELED" elif .closed_at then "COMPLETED" elif $payment | one_of("UNPAID", "PENDING", "EXPIRED") then "PENDING_PAYMENT"
+  + {status: (if .cancelled_at | text then "CANCELED" elif .closed_at | text then "COMPLETED" elif $payment | one_of("UNPAID", "PENDING", "EXPIRED") then "PENDING_PAYMENT"
        elif $payment == "UNKNOWN" then "UNKNOWN" else "PROCESSING" end),
      paymentStatus: $payment,
      fulfillmentStatus: (if $handed == null then "UNFULFILLED" else $handed | lookup(fulfillment) end
@@ -191,12 +196,12 @@ def order:
            else [($order.returns | list | .status | word)] as $states
              | if any($states[]; . == "open") then "IN_PROGRESS" elif any($states[]; . == "requested") then "REQUESTED" else "NONE" end end
          else . end),
-     native: {state: (if .cancelled_at then "cancelled" elif .closed_at then "closed" else "open" end),
+     native: {state: (if .cancelled_at | text then "cancelled" elif .closed_at | text then "closed" else "open" end),
        subStates: ({financialStatus: .financial_status, fulfillmentStatus: .fulfillment_status, returnStatus: .return_status} | compact)},
      holds: [if $handed == "on_hold" then {code: "FULFILLMENT_ON_HOLD"} else empty end]}
-  + {times: ({updatedAt: (.updated_at // .created_at | utc), placedAt: (.processed_at // .created_at | utc), completedAt: (.closed_at | utc), canceledAt: (.cancelled_at | utc)} | compact),
+  + {times: ({updatedAt: ((.updated_at | text) // .created_at | utc), placedAt: ((.processed_at | text) // .created_at | utc), completedAt: (.closed_at | utc), canceledAt: (.cancelled_at | utc)} | compact),
      cancelReason: (.cancel_reason | text),
-     customer: ((.customer // {}) as $who | {id: ($who.id | text),
+     customer: ((.customer | if type == "object" then . else {} end) as $who | {id: ($who.id | text),
        name: (([$who.first_name, $who.last_name] | join_present(" ")) // ($who.display_name | text) // (.billing_address.name? | text) // (.shipping_address.name? | text)),
        email: ((.email | text) // (.contact_email | text) // ($who.email | text)), phone: ((.phone | text) // ($who.phone | text))} | present),
      billingAddress: (.billing_address | address), shippingAddress: (.shipping_address | address)}
@@ -220,7 +225,7 @@ def order:
             elif dec_cmp($captured; .oc.amount) < 0 then "PARTIALLY_CAPTURED" else "CAPTURED" end),
           transactions: [$family | sort_by(.created_at // "")[] | {id: (.id | text // "0"), type: .oc.type, status: .oc.status, amount: .oc.amount, at: (.created_at | utc), reference: (.authorization | text), error: (.error_code | text)} | compact]}
        | compact],
-     refunds: [$refunds | to_entries[] | .key as $i | .value | {id: (.id | text // "\($i)"), status: .oc.status, amount: .oc.amount, reason: (.note | text), createdAt: (.processed_at // .created_at | utc),
+     refunds: [$refunds | to_entries[] | .key as $i | .value | {id: (.id | text // "\($i)"), status: .oc.status, amount: .oc.amount, reason: (.note | text), createdAt: ((.processed_at | text) // .created_at | utc),
        shipping: ([(.refund_shipping_lines | list | money("subtotal_amount")), (.order_adjustments | list | select(.kind == "shipping_refund") | money("amount") | dec_neg)] | dec_sum | if is_zero then null else . end),
        lines: [.refund_line_items | list | {lineId: (.line_item_id | text // ""), quantity: (.quantity // 0), amount: ([money("subtotal"), (if $order.taxes_included == true then null else money("total_tax") end)] | if . == [null, null] then null else dec_sum end)} | compact]} | present],
      fulfillments: [.fulfillments | list | {id: (.id | text), createdAt: (.created_at | utc), shippedAt: (.in_transit_at | utc), deliveredAt: (.delivered_at | utc), location: (.location_id | text),
@@ -239,15 +244,15 @@ def order:
      notes: [.note | text | values | {text: ., customerVisible: false}],
      attributes: ({test: (if .test == true then true else null end), tags: (.tags | if type == "array" then . else text end), poNumber: (.po_number | text),
        confirmationNumber: (.confirmation_number | text), paymentGateways: .payment_gateway_names,
-       shopCurrency: (if $presentment then .currency else null end), shopTotal: (if $presentment then .total_price_set.shop_money.amount? else null end),
+       shopCurrency: (if $presentment then .currency else null end), shopTotal: (if $presentment then .total_price_set | inside("shop_money") else null end),
        noteAttributes: [.note_attributes | list | select(type == "object")]} | present)}
-  | present | .lines //= [];
+  | present | .lines //= [] | .times //= {};
 
 if type != "object" then error("a Shopify order is a JSON object")
 elif (.lineItems? // .displayFinancialStatus? // .currencyCode? // .totalPriceSet?) != null then rest
 elif has("order_id") or has("abandoned_checkout_url") or has("invoice_url") or has("draft_order") then
   error("not an order: a refund, fulfillment, transaction, draft order or checkout has no order's body")
 else . end
-| (.presentment_currency // .currency // .total_price_set.shop_money.currency_code? // .total_price_set.presentment_money.currency_code?) as $currency
+| ((.presentment_currency | text) // .currency // (.total_price_set | within("shop_money") | .currency_code) // (.total_price_set | within("presentment_money") | .currency_code)) as $currency
 # An order without a real currency is refused there at once: its amounts mean nothing (masked or truncated bodies).
 | if ($currency | type) != "string" or ($currency | test("^[A-Z]{3}$") | not) then {sourceOrderId: (.id | text), currency: $currency} else order end
