@@ -15,7 +15,7 @@ use super::source::Source;
 pub(super) enum Node {
     Order(Order),
     Source(Source),
-    Operation(Operation),
+    Operation(Box<Operation>),
 }
 
 const TYPES: [&str; 3] = ["Order", "Source", "Operation"];

@@ -159,7 +159,11 @@ impl UserError {
 
 impl From<ActionError> for UserError {
     fn from(e: ActionError) -> Self {
-        let pointer = |p: String| p.split('/').skip(1).map(|s| s.replace("~1", "/").replace("~0", "~")).collect();
+        let pointer = |p: String| {
+            let parts = p.split('/').skip(1).map(|s| s.replace("~1", "/").replace("~0", "~"));
+            // The module's input is what stands within the mutation's `input`.
+            std::iter::once("input".to_owned()).chain(parts).collect()
+        };
         Self {
             code: e.code,
             message: e.message,

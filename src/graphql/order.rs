@@ -78,12 +78,11 @@ impl OutputType for Order {
         let name = registry.create_output_type::<Self, _>(MetaTypeId::Object, |registry| {
             let mut order = registry.create_fake_output_type::<OrderData>();
             let live = registry.create_fake_output_type::<OrderLive<'_>>();
-            if let (MetaType::Object { name, fields, rust_typename, keys, .. }, MetaType::Object { fields: live, .. }) =
+            if let (MetaType::Object { name, fields, rust_typename, .. }, MetaType::Object { fields: live, .. }) =
                 (&mut order, live)
             {
                 *name = "Order".into();
                 *rust_typename = Some(std::any::type_name::<Self>());
-                *keys = Some(vec!["id".into()]);
                 fields.extend(live);
             }
             order

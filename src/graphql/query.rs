@@ -588,7 +588,7 @@ async fn node(ctx: &Context<'_>, id: &str) -> Result<Option<Node>, Error> {
     Ok(match GlobalId::parse(id) {
         Some(GlobalId::Order(id)) => find_order(ctx, &id).await?.map(Node::Order),
         Some(GlobalId::Source(key)) => ctx.data_unchecked::<Sources>().get(&key).map(Node::Source),
-        Some(GlobalId::Operation(_)) => operation(ctx, id).await?.map(Node::Operation),
+        Some(GlobalId::Operation(_)) => operation(ctx, id).await?.map(Box::new).map(Node::Operation),
         None => None,
     })
 }

@@ -23,6 +23,9 @@ use crate::index::{Dimension, Filter};
 use crate::ingest::QuarantineRecord as Record;
 use crate::source::{Registry, Source as Plugged};
 
+/// What a call to a module costs: a page of orders must not become a hundred of them.
+const ASKS: usize = 200;
+
 /// A connected module that owns orders.
 pub(super) struct Source(Arc<Plugged>);
 
@@ -94,11 +97,13 @@ impl Source {
     }
 
     /// What kind of business its orders belong to. Asks the source.
+    #[graphql(complexity = "ASKS + child_complexity")]
     async fn kind(&self) -> Fallible<OrderKind> {
         Fallible(self.0.port.describe().await.map(|c| Some(c.kind.into())).map_err(|e| error::source(&e)))
     }
 
     /// What it can do. Asks the source.
+    #[graphql(complexity = "ASKS + child_complexity")]
     async fn capabilities(&self) -> Fallible<SourceCapabilities> {
         let described = self.0.port.describe().await.map_err(|e| error::source(&e));
         Fallible(described.map(|c| {
@@ -113,11 +118,13 @@ impl Source {
     }
 
     /// How its synchronization stands.
+    #[graphql(complexity = "10 + child_complexity")]
     async fn sync(&self, ctx: &Context<'_>) -> Fallible<SourceSync> {
         Fallible(sync(&self.0.key, ctx.data_unchecked::<Services>()).await.map(Some))
     }
 
     /// Its state machine. Asks the source; none where it does not show one.
+    #[graphql(complexity = "ASKS + child_complexity")]
     async fn process(&self) -> Fallible<ProcessDefinition> {
         Fallible(self.0.port.process().await.map(|p| p.map(Into::into)).map_err(|e| error::source(&e)))
     }

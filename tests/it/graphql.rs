@@ -119,6 +119,15 @@ fn the_published_schema_is_the_one_that_is_served() {
     assert!(published == served, "schema/schema.graphql is stale: run the tests once with UPDATE_SCHEMA=1");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supergraph_finds_orders_by_their_id() {
+    let world = crate::world::sqlite().await;
+    let data = Api::new(&world).await.data("{ _service { sdl } }").await;
+    let sdl = data["_service"]["sdl"].as_str().unwrap();
+    let order = sdl.lines().find(|line| line.starts_with("type Order ")).unwrap();
+    assert_eq!(order, "type Order implements Node @key(fields: \"id\") {");
+}
+
 /// A person reads it in GraphiQL: nothing may stand there without a word.
 #[test]
 fn everything_in_the_schema_is_documented() {

@@ -84,6 +84,7 @@ async fn what_costs_too_much_is_refused_before_it_costs() {
                 .to_owned(),
             "complex",
         ),
+        ("{ orders(first: 100) { nodes { source { process { name } } } } }".to_owned(), "complex"),
     ] {
         let (code, message, data) = api.refusal(Some(Role::Admin), &query).await;
         let expected = if says.is_empty() { "GRAPHQL_VALIDATION_FAILED" } else { "QUERY_TOO_COMPLEX" };
