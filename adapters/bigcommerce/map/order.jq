@@ -105,9 +105,11 @@ object as $in
   ];
   def sum($inclusive): [($in | side($inclusive; "subtotal")), ($discount | dec_neg), ($in | side($inclusive; "shipping_cost")),
     fees($inclusive)[].amount, (if $inclusive then null else $tax end)] | dec_sum;
-# The store's word on its prices, unless only the other side adds up: orders written through the API may mix both.
-($in.is_tax_inclusive_pricing == true
-  or ($total != null and dec_cmp(sum(false); $total) != 0 and dec_cmp(sum(true); $total) == 0)) as $inclusive
+# The store's word on its prices, unless only the other side adds up, with its fees or without: orders written through
+# the API may mix both sides, and their total may lack the fees.
+def adds_up($inclusive): ([fees($inclusive)[].amount] | dec_sum) as $fees
+    | sum($inclusive) as $sum | dec_cmp($sum; $total) == 0 or dec_cmp(dec_sub($sum; $fees); $total) == 0;
+($in.is_tax_inclusive_pricing == true or ($total != null and (adds_up(false) | not) and adds_up(true))) as $inclusive
 | ([$raw_lines[] | line($inclusive)]) as $lines
 | ($in.items_total | amount) as $items
 | ($in.items_shipped | amount | or_zero) as $shipped

@@ -4,7 +4,7 @@
 
 def object: if type == "object" then . else {} end;
 def list: if type == "array" then map(select(type == "object")) else [] end;
-def word: if type == "string" and . != "" then ascii_upcase | gsub("-"; "_") else null end;
+def word: if type == "string" and . != "" then ascii_upcase | gsub("[- ]"; "_") else null end;
 def text: if . == null then null else tostring | blank_to_null end;
 # The first of these that is a text or a number; a path that leads nowhere is none.
 def pick(f): first((f)? | text | select(. != null)) // null;
@@ -255,6 +255,11 @@ object as $in
 | ([$in.payments | list | .[] | select((.isActive // .is_active) != false or ((.capturedAmount // .captured_amount) | money | is_positive))]
     + [$notification.payment | select(type == "object")]) as $payments
 | ($in.transactions | list) as $transactions
+# A fulfillment notification tells of one fulfillment beside the order.
+| (if ($in.fulfillments | type) != "array" and ($notification.fulfillment | type) == "object" then
+    [{ status: "FULFILLED", lines: (($notification.physical_lines | list) + ($notification.digital_lines | list)) }
+      + $notification.fulfillment]
+   else $in.fulfillments | list end) as $fulfillments
 | ($in.status | word) as $status
 | ((pick($in.total.currency) // pick($in.total.gross.currency) // pick($in.currency) // pick($in.channel.currencyCode)
     // pick($in.channel.currency_code) // pick($raw_lines[0].currency) // pick($raw_lines[0].totalPrice.gross.currency)))
@@ -297,7 +302,12 @@ object as $in
    elif $legacy != null then ({ NOT_CHARGED: "UNPAID", PENDING: "PENDING", PARTIALLY_CHARGED: "PARTIALLY_PAID", FULLY_CHARGED: "PAID",
        PARTIALLY_REFUNDED: "PARTIALLY_REFUNDED", FULLY_REFUNDED: "REFUNDED", REFUSED: "FAILED", CANCELLED: "VOIDED" }[$legacy] // "UNKNOWN")
    elif $charge == "NONE" then "UNPAID"
-   else "UNKNOWN" end) as $payment_status
+   # No word, but the amounts.
+   elif $charged == null or $total == null then "UNKNOWN"
+   elif $charged | is_positive then
+     ({ "-1": "PARTIALLY_PAID", "0": "PAID", "1": "OVERPAID" }[dec_cmp($charged; $total) | tostring])
+   elif $authorized | is_positive then (if dec_cmp($authorized; $total) >= 0 then "AUTHORIZED" else "PARTIALLY_AUTHORIZED" end)
+   else "UNPAID" end) as $payment_status
 # The webhooks have no time of change; the newest time they do have stands for it.
 | (pick($in.updatedAt) // pick($in.updated_at) // ([$payments[].modified, ($in.fulfillments | list | .[].created), $in.created, $in.created_at
     | utc | select(. != null)] | max_by(micros))) as $updated
@@ -361,7 +371,7 @@ object as $in
       | select($title != null) | { title: $title, amount: $shipping }],
     payments: ([$transactions[] | transaction_payment] + [$payments | to_entries[] | .key as $i | .value | payment($i)]),
     refunds: ($in | refunds($refunded)),
-    fulfillments: [$in.fulfillments | list | to_entries[] | .key as $i | .value | select(reversed | not) | fulfillment($in; $i)],
+    fulfillments: [$fulfillments | to_entries[] | .key as $i | .value | select(reversed | not) | fulfillment($in; $i)],
     returns: [$in.fulfillments | list | to_entries[] | .key as $i | .value | select(reversed and (.status | word) != "REFUNDED") | back($in; $i)],
     notes: ([$in.customerNote // $in.customer_note | text | select(. != null) | { text: ., author: "customer", customerVisible: true }]
       + [$events[] | select(.type == "NOTE_ADDED" and (.message | text) != null)
