@@ -47,6 +47,7 @@ def easy_ship: {PENDING_SCHEDULE: "IN_PROGRESS", PENDING_PICK_UP: "READY", PENDI
   AT_DESTINATION_FC: "SHIPPED", OUT_FOR_DELIVERY: "SHIPPED", DELIVERED: "DELIVERED"};
 def coming_back: {REJECTED_BY_BUYER: "IN_PROGRESS", UNDELIVERABLE: "IN_PROGRESS", RETURNING_TO_SELLER: "IN_PROGRESS",
   RETURNED_TO_SELLER: "RETURNED"};
+def no_currency: "no amount, no known marketplace and no setting `currency`";
 def relations: {REPLACEMENT_ORIGINAL_ID: "REPLACES", EXCHANGE_ORIGINAL_ID: "EXCHANGE_OF"};
 def fee_titles: {GIFT_WRAP: "Gift wrap", COD_FEE: "Cash on delivery", DELIVERY_TIP: "Delivery tip", OTHER: "Other"};
 
@@ -60,8 +61,8 @@ def v0_address: if type != "object" then null else {
   name: .Name, companyName: .CompanyName, addressLine1: .AddressLine1, addressLine2: .AddressLine2,
   addressLine3: .AddressLine3, city: .City, districtOrCounty: (.District // .County), stateOrRegion: .StateOrRegion,
   postalCode: .PostalCode, countryCode: .CountryCode, phone: .Phone, addressType: .AddressType} end;
-def v0_item:
-  (.BuyerInfo | object) as $gift
+def v0_item: object
+  | (.BuyerInfo | object) as $gift
   | ([v0_detail("ITEM"; .ItemTax | v0_money), v0_detail("SHIPPING"; .ShippingTax | v0_money),
       v0_detail("GIFT_WRAP"; $gift.GiftWrapTax | v0_money), v0_detail("DISCOUNT"; .PromotionDiscountTax | v0_money | v0_less),
       v0_detail("SHIPPING"; .ShippingDiscountTax | v0_money | v0_less)]) as $taxes
@@ -124,7 +125,7 @@ def seller_order:
   | ([(.proceeds | object | .grandTotal, (.breakdowns | list | object | .subtotal)),
       ($items[] | reach(.product.price.unitPrice), (.proceeds | object | .proceedsTotal, (.breakdowns | list | object | .subtotal)))
       | object | .currencyCode | text | values] | .[0])
-      // marketplaces[reach(.salesChannel.marketplaceId) // "" | tostring] // ($config.currency | text) as $currency
+      // marketplaces[reach(.salesChannel.marketplaceId) // "" | tostring] // ($config.currency | text) // no_currency as $currency
   # Amounts in a foreign currency cannot be added; the totals then show that they are missing.
   | def amount: if type == "object" and (.currencyCode == null or .currencyCode == $currency) then .amount | dec else null end;
     def part($type): [.proceeds | object | .breakdowns | list | object | select((.type | word) == $type)];
@@ -273,7 +274,7 @@ def vendor_order:
   | ((.purchaseOrderState // $details.orderStatus) | text) as $state
   | ($state | word) as $status
   | [($details.items // .items) | list | object] as $items
-  | ([$items[] | (.netCost, .netPrice, .listPrice) | object | .currencyCode | text | values] | .[0]) // ($config.currency | text) as $currency
+  | ([$items[] | (.netCost, .netPrice, .listPrice) | object | .currencyCode | text | values] | .[0]) // ($config.currency | text) // no_currency as $currency
   | def amount: if type == "object" and (.currencyCode == null or .currencyCode == $currency) then .amount | dec else null end;
     [$items[] | (.orderedQuantity | object) as $quantity
       # Costs are per each; a case holds `unitSize` of them.
