@@ -11,7 +11,8 @@ def not_negative: if . != null and dec_cmp(.; "0") < 0 then "0" else . end;
 
 # Minor units to the decimal. Without fractionDigits, the currency's own number of them decides.
 def fraction_digits:
-  (.fractionDigits | numbers)
+  (.fractionDigits
+    | if type == "string" then . as $t | first(range(21) | select(tostring == $t)) // error("fractionDigits is \($t)") else . end)
   // ({ BIF: 0, CLP: 0, DJF: 0, GNF: 0, ISK: 0, JPY: 0, KMF: 0, KRW: 0, PYG: 0, RWF: 0, UGX: 0, UYI: 0, VND: 0, VUV: 0,
         XAF: 0, XOF: 0, XPF: 0, BHD: 3, IQD: 3, JOD: 3, KWD: 3, LYD: 3, OMR: 3, TND: 3 }[.currencyCode // ""])
   // 2;
@@ -69,7 +70,7 @@ def line($order; $inclusive; $delivered; $returned):
       sku: pick(.variant.sku),
       productId: pick(.productId),
       variantId: pick(.variant.id),
-      name: ((.nameAllLocales | localized($order.locale)) // (.name | localized($order.locale)) // pick(.variant.sku)
+      name: ((.nameAllLocales | localized($order.locale | text)) // (.name | localized($order.locale | text)) // pick(.variant.sku)
         // pick(.slug) // pick(.productId) // $id),
       quantity: {
         ordered: $quantity,
@@ -117,7 +118,7 @@ def payment:
       amount: ((.amountPlanned | money) // $charged),
       currency: pick(.amountPlanned.currencyCode),
       reference: ((.interfaceId | text) // (.externalId | text)),
-      createdAt: (.createdAt | utc),
+      createdAt: (.createdAt | text | utc),
       transactions: [$transactions[] | {
         id: (.id | text),
         type: (.type | lookup({ Authorization: "AUTHORIZE", CancelAuthorization: "VOID", Charge: "CAPTURE",
@@ -125,7 +126,7 @@ def payment:
         status: (.state | lookup({ Initial: "PENDING", Pending: "PENDING", Success: "SUCCEEDED", Failure: "FAILED" })),
         amount: (.amount | money | or_zero),
         currency: pick(.amount.currencyCode),
-        at: (.timestamp | utc),
+        at: (.timestamp | text | utc),
         reference: (.interactionId | text)
       } | compact]
     }
@@ -138,7 +139,7 @@ def refunds: (.id | text) as $payment | .transactions | list | .[] | select(.typ
       amount: (.amount | money | or_zero),
       currency: pick(.amount.currencyCode),
       paymentId: $payment,
-      createdAt: (.timestamp | utc)
+      createdAt: (.timestamp | text | utc)
     } | compact;
 
 def came_back: .shipmentState == "Returned" or .shipmentState == "BackInStock" or .shipmentState == "Unusable";
@@ -186,7 +187,7 @@ object as $in
 | ([$lines[].quantity.returned] | dec_sum) as $came_back
 | {
     sourceOrderId: ($in.id | text),
-    version: $in.version,
+    version: ($in.version | if type == "string" then (tonumber? // .) else . end),
     number: (($in.orderNumber | text) // ($in.id | text)),
     kind: (if ($in.recurringOrder | type) == "object" then "SUBSCRIPTION" else "RETAIL" end),
     channel: pick($in.store.key),
@@ -251,7 +252,7 @@ object as $in
       lines: [.items | list | .[] | select((.id | text) != null) | { lineId: (.id | text), quantity: (.quantity | dec | or_zero) }],
       tracking: [.parcels | list | .[].trackingData | object | select((.trackingId | text) != null)
         | { carrier: (.carrier | text), number: (.trackingId | text) } | compact],
-      createdAt: (.createdAt | utc)
+      createdAt: (.createdAt | text | utc)
     } | present],
     returns: [$in.returnInfo | list | to_entries[] | .key as $i | .value | (.items | list) as $items | {
       id: (pick($items[0].id) // "return-\($i + 1)"),
@@ -266,7 +267,7 @@ object as $in
         quantity: (.quantity | dec | or_zero),
         disposition: ({ BackInStock: "RESTOCK", Unusable: "DAMAGED", Returned: "PENDING" }[.shipmentState // ""] // null)
       } | compact],
-      createdAt: ((.returnDate | utc) // ($items[0].createdAt? | utc))
+      createdAt: ((.returnDate | text | utc) // ($items[0].createdAt? | text | utc))
     } | present],
     attributes: ({
       purchaseOrderNumber: ($in.purchaseOrderNumber | text),

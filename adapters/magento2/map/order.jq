@@ -89,8 +89,8 @@ object as $in
     | subtotal($inclusive) != null and dec_cmp($sum; subtotal($inclusive)) == 0
       and dec_cmp([subtotal($inclusive), ($discount | dec_neg), shipping($inclusive), $fees[].amount,
         (if $inclusive then null else $tax end)] | dec_sum; $total) == 0;
-# Magento does not say on which side prices were entered. Where they were entered with tax, the ones without are derived,
-# and a discount is one of the price with tax: only that side adds up.
+# Magento does not say on which side prices were entered. Where they were entered with tax, the ones without are
+# derived, and a discount is one of the price with tax: only that side adds up.
 ((adds_up(false) | not) and (adds_up(true) or (($in.discount_tax_compensation_amount | amount | is_zero | not)
   and subtotal(true) != null))) as $inclusive
 | ([$top[] | line($items; $inclusive)]) as $lines

@@ -1,6 +1,6 @@
 # Saleor order -> unified order. Three shapes arrive: the GraphQL Order (camelCase, TaxedMoney), the notification
-# webhooks and the older order webhooks (snake_case, flat amounts). All amounts are gross: Saleor computes both sides and
-# its grand total is the gross one.
+# webhooks and the older order webhooks (snake_case, flat amounts). All amounts are gross: Saleor computes both sides
+# and its grand total is the gross one.
 
 def object: if type == "object" then . else {} end;
 def list: if type == "array" then map(select(type == "object")) else [] end;
@@ -311,7 +311,7 @@ object as $in
 # The webhooks have no time of change; the newest time they do have stands for it.
 | (pick($in.updatedAt) // pick($in.updated_at) // ([$payments[].modified, ($in.fulfillments | list | .[].created), $in.created, $in.created_at
     | utc | select(. != null)] | max_by(micros))) as $updated
-| (all($raw_lines[]; (.quantityToFulfill // 0) == 0)) as $nothing_open
+| (all($raw_lines[]; .quantityToFulfill | dec | is_zero)) as $nothing_open
 | ($in.events | list) as $events
 | {
     sourceOrderId: ($in.id | text),

@@ -1,5 +1,5 @@
-# Square order -> unified order. Money is whole minor units of its currency. Square leaves empty lists out: an open order
-# without tenders is an unpaid one.
+# Square order -> unified order. Money is whole minor units of its currency. Square leaves empty lists out: an open
+# order without tenders is an unpaid one.
 
 def object: if type == "object" then . else {} end;
 def list: if type == "array" then map(select(type == "object")) else [] end;
@@ -107,7 +107,8 @@ object as $in
         amount: ($in.rounding_adjustment | object | .amount_money | money) } | select(.amount != null and (.amount | is_zero | not)))]) as $fees
 | ([($in.total_service_charge_money | money // ([$in.service_charges | list | .[] | (.applied_money // .amount_money) | money] | dec_sum)),
     ($in.total_tip_money | money), ($in.rounding_adjustment | object | .amount_money | money)] | dec_sum) as $charges
-# Gross sales of inclusive taxes contain them in Europe and Australia and do not in the US, Canada and Japan: the total decides.
+# Gross sales of inclusive taxes contain them in Europe and Australia and do not in the US, Canada and Japan: the
+# total decides.
 | ([$subtotal, ($discount | dec_neg), $charges] | dec_sum) as $untaxed
 | (if $tax | is_zero then ([$in.taxes | list | .[].type] | . != [] and all(. == "INCLUSIVE"))
    elif $total == null then false
@@ -153,7 +154,7 @@ object as $in
 | {
     sourceOrderId: ($in.id | text),
     # Orders that were not made through the API have no version.
-    version: ($in.version // ((pick($in.updated_at) // pick($in.created_at) | micros) // 0)),
+    version: (($in.version | if type == "string" then (tonumber? // .) else . end) // ((pick($in.updated_at) // pick($in.created_at) | micros) // 0)),
     number: (($in.reference_id | text) // ($in.id | text)),
     kind: (if $raw_lines != [] and all($raw_lines[]; .item_type == "GIFT_CARD") then "DIGITAL" else "RETAIL" end),
     channel: (pick($in.location_id) // pick($in.source.name)),
