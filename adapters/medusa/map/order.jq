@@ -2,7 +2,10 @@
 
 def list: if type == "array" then .[] | objects else empty end;
 def fields: if type == "object" then . else {} end;
-def text: if . == null then null elif type == "string" then blank_to_null else tostring end;
+def text: if . == null then null elif type == "string" then trim | if . == "" then null else . end else tostring end;
+# A time in RFC 3339 passes as it stands (the contract reads it); other forms take the longer way.
+def time: if type == "string" and .[10:11] == "T" and (endswith("Z") or (length == 25 and .[22:23] == ":")) then . else utc end;
+def spaced: map(text | values) | if . == [] then null else join(" ") end;
 def cut: if . != null and length > 1000 then .[:1000] else . end;
 def total(f): [f] | dec_sum;
 def exact($name): ((.["raw_" + $name] | fields | .value) // .[$name]) | dec;
@@ -16,7 +19,7 @@ def deliveries: {not_fulfilled: "UNFULFILLED", partially_fulfilled: "IN_PROGRESS
 def return_words: {open: "APPROVED", requested: "REQUESTED", partially_received: "PARTIALLY_RECEIVED", received: "RECEIVED", canceled: "CANCELED"};
 
 def address: fields | {
-    name: ([.first_name, .last_name] | map(text) | join_present(" ")), company: (.company | text), lines: [(.address_1, .address_2) | text | values], city: (.city | text),
+    name: ([.first_name, .last_name] | spaced), company: (.company | text), lines: [(.address_1, .address_2) | text | values], city: (.city | text),
     region: (.province | text), postalCode: (.postal_code | text), countryCode: (.country_code | text | country_code), phone: (.phone | text)}
   | present | if . == {} then null else . end;
 
@@ -79,7 +82,7 @@ def order($currency):
   | [.returns | list] as $returns
   | {sourceOrderId: (.id | text), number: ((.custom_display_id | text) // (.display_id | text) // (.id | text)), currency: $currency,
      # Captures and returns move neither `version` nor `updated_at` of the order, so the youngest of its parts counts.
-     version: ([.updated_at, .created_at, ($collections[], $paid[], $returns[], (.fulfillments | list) | .updated_at) | text | values | micros] | max // 0),
+     version: ([.updated_at, .created_at, ($collections[], $paid[], $returns[], (.fulfillments | list) | .updated_at) | text | values] | max // null | micros),
      kind: $config.kind, channel: ((.sales_channel | fields | .name | text) // (.sales_channel_id | text)), pricesIncludeTax: $gross,
      sourceUrl: (($config.admin_url | blank_to_null) as $url | if $url then "\($url | rtrimstr("/"))/orders/\(.id)" else null end)}
   + {status: (if $canceled then "CANCELED" elif $status == "draft" or .is_draft_order == true then "DRAFT"
@@ -94,10 +97,10 @@ def order($currency):
        elif any($returns[]; .status | one_of("open", "partially_received", "received")) then "IN_PROGRESS" elif any($returns[]; .status == "requested") then "REQUESTED" else "NONE" end),
      native: {state: $status, subStates: ({paymentStatus: .payment_status, fulfillmentStatus: .fulfillment_status, version} | compact)},
      holds: [if $status == "requires_action" then {code: "REQUIRES_ACTION"} else empty end],
-     times: ({updatedAt: (.updated_at // .created_at | text | utc), placedAt: (if $status == "draft" then null else .created_at | text | utc end), canceledAt: (.canceled_at | text | utc),
-       paidAt: (if $payment == "PAID" then [$paid[] | .captured_at | text | values] | max // null | utc else null end)} | compact)}
+     times: ({updatedAt: (.updated_at // .created_at | time), placedAt: (if $status == "draft" then null else .created_at | time end), canceledAt: (.canceled_at | time),
+       paidAt: (if $payment == "PAID" then [$paid[] | .captured_at | text | values] | max // null | time else null end)} | compact)}
   + {customer: ((.customer | fields) as $who | {id: ((.customer_id | text) // ($who.id | text)),
-       name: (([$who.first_name, $who.last_name] | map(text) | join_present(" ")) // ((.billing_address | address | fields | .name) // (.shipping_address | address | fields | .name))),
+       name: (([$who.first_name, $who.last_name] | spaced) // ((.billing_address | address | fields | .name) // (.shipping_address | address | fields | .name))),
        email: ((.email | text) // ($who.email | text)), phone: ($who.phone | text)} | present),
      billingAddress: (.billing_address | address), shippingAddress: (.shipping_address | address)}
   + {lines: $lines, totals: ($sums + $flows + {fees: total($fees[].amount)} | compact), fees: $fees,
@@ -107,21 +110,21 @@ def order($currency):
      shippingLines: [$methods[] | {title, amount: .sums.before}]}
   + {payments: [$paid[] | . as $one
        | total(.captures | list | exact("amount")) as $captured | total(.refunds | list | exact("amount")) as $back | exact("amount") as $amount
-       | {id: (.id | text), method: (.provider_id | text // "unknown"), provider: (.provider_id | text), amount: $amount, createdAt: (.created_at | text | utc),
+       | {id: (.id | text), method: (.provider_id | text // "unknown"), provider: (.provider_id | text), amount: $amount, createdAt: (.created_at | time),
           status: (if $captured | is_zero then (if .canceled_at | text then "VOIDED" else "AUTHORIZED" end)
             elif $back | is_positive then (if dec_cmp($back; $captured) >= 0 then "REFUNDED" else "PARTIALLY_REFUNDED" end)
             elif dec_cmp($captured; $amount) < 0 then "PARTIALLY_CAPTURED" else "CAPTURED" end),
-          transactions: [{id: "\(.id)", type: "AUTHORIZE", status: "SUCCEEDED", amount: $amount, at: (.created_at | text | utc)},
-            (.captures | list | {id: (.id | text), type: "CAPTURE", status: "SUCCEEDED", amount: exact("amount"), at: (.created_at | text | utc)}),
-            (.refunds | list | {id: (.id | text), type: "REFUND", status: "SUCCEEDED", amount: exact("amount"), at: (.created_at | text | utc)}),
-            (if .canceled_at | text then {id: "\(.id)-void", type: "VOID", status: "SUCCEEDED", amount: $amount, at: (.canceled_at | utc)} else empty end) | compact]} | compact],
-     refunds: [$paid[] | (.id | text) as $payment | .refunds | list | {id: (.id | text), status: "SUCCEEDED", amount: exact("amount"), paymentId: $payment, createdAt: (.created_at | text | utc),
+          transactions: [{id: "\(.id)", type: "AUTHORIZE", status: "SUCCEEDED", amount: $amount, at: (.created_at | time)},
+            (.captures | list | {id: (.id | text), type: "CAPTURE", status: "SUCCEEDED", amount: exact("amount"), at: (.created_at | time)}),
+            (.refunds | list | {id: (.id | text), type: "REFUND", status: "SUCCEEDED", amount: exact("amount"), at: (.created_at | time)}),
+            (if .canceled_at | text then {id: "\(.id)-void", type: "VOID", status: "SUCCEEDED", amount: $amount, at: (.canceled_at | time)} else empty end) | compact]} | compact],
+     refunds: [$paid[] | (.id | text) as $payment | .refunds | list | {id: (.id | text), status: "SUCCEEDED", amount: exact("amount"), paymentId: $payment, createdAt: (.created_at | time),
        reason: ((.note | text) // (.refund_reason | fields | .label | text))} | compact],
-     fulfillments: [.fulfillments | list | {id: (.id | text), location: (.location_id | text), createdAt: (.created_at | text | utc), shippedAt: (.shipped_at | text | utc), deliveredAt: (.delivered_at | text | utc),
+     fulfillments: [.fulfillments | list | {id: (.id | text), location: (.location_id | text), createdAt: (.created_at | time), shippedAt: (.shipped_at | time), deliveredAt: (.delivered_at | time),
        status: (if .canceled_at | text then "CANCELED" elif .delivered_at | text then "DELIVERED" elif .shipped_at | text then "SHIPPED" elif .packed_at | text then "READY" else "IN_PROGRESS" end),
        lines: [.items | list | {lineId: (.line_item_id | text), quantity: exact("quantity")} | select(.lineId != null)],
        tracking: [.labels | list | {number: (.tracking_number | text), url: (.tracking_url | text), carrier: null} | select(.number != null) | compact]} | present],
-     returns: [$returns[] | {id: (.id | text), status: (.status | lookup(return_words)), createdAt: ((.requested_at // .created_at) | text | utc),
+     returns: [$returns[] | {id: (.id | text), status: (.status | lookup(return_words)), createdAt: ((.requested_at // .created_at) | time),
        reason: ([.items | list | (.reason | fields | .label) // .note | text | values] | unique | if . == [] then null else join(", ") end),
        lines: [.items | list | {lineId: (.item_id | text), quantity: exact("quantity"),
          disposition: (if exact("damaged_quantity") | is_positive then "DAMAGED" elif exact("received_quantity") | is_positive then "RESTOCK" else "PENDING" end)} | select(.lineId != null)]} | present]}

@@ -8,8 +8,11 @@ def within($side): if type == "object" and (.[$side] | type) == "object" then .[
 def inside($side): within($side) | .amount;
 def one_of(f): . as $w | any(f; . == $w);
 def word: if type == "string" then ascii_downcase else . end;
-def text: if . == null then null elif type == "string" then blank_to_null else tostring end;
+def text: if . == null then null elif type == "string" then trim | if . == "" then null else . end else tostring end;
+# A time in RFC 3339 passes as it stands (the contract reads it); other forms take the longer way.
+def time: if type == "string" and .[10:11] == "T" and (endswith("Z") or (length == 25 and .[22:23] == ":")) then . else utc end;
 def list: if type == "array" then .[] | values else empty end;
+def spaced: map(text | values) | if . == [] then null else join(" ") end;
 def cut: if . != null and length > 1000 then .[:1000] else . end;
 
 # ---- the GraphQL object in the shape of the REST resource
@@ -95,7 +98,7 @@ def return_axis: {no_return: "NONE", return_requested: "REQUESTED", in_progress:
 # Rates have at most four fraction digits in the unified order.
 def share: if . == null then null else dec_round(.; 4) end;
 def address: if type != "object" then null else {
-    name: ((.name | text) // ([.first_name, .last_name] | join_present(" "))), company: (.company | text),
+    name: ((.name | text) // ([.first_name, .last_name] | spaced)), company: (.company | text),
     lines: [(.address1, .address2) | text | values], city: (.city | text), region: ((.province | text) // (.province_code | text)),
     postal_code: (.zip | text), country_code: (.country_code | country_code), country: (.country | text), phone: (.phone | text)
   } | {name, company, lines, city, region, postalCode: .postal_code, countryCode: .country_code, country, phone} | present
@@ -199,10 +202,10 @@ def order:
      native: {state: (if .cancelled_at | text then "cancelled" elif .closed_at | text then "closed" else "open" end),
        subStates: ({financialStatus: .financial_status, fulfillmentStatus: .fulfillment_status, returnStatus: .return_status} | compact)},
      holds: [if $handed == "on_hold" then {code: "FULFILLMENT_ON_HOLD"} else empty end]}
-  + {times: ({updatedAt: ((.updated_at | text) // .created_at | utc), placedAt: ((.processed_at | text) // .created_at | utc), completedAt: (.closed_at | utc), canceledAt: (.cancelled_at | utc)} | compact),
+  + {times: ({updatedAt: ((.updated_at | text) // .created_at | time), placedAt: ((.processed_at | text) // .created_at | time), completedAt: (.closed_at | time), canceledAt: (.cancelled_at | time)} | compact),
      cancelReason: (.cancel_reason | text),
      customer: ((.customer | if type == "object" then . else {} end) as $who | {id: ($who.id | text),
-       name: (([$who.first_name, $who.last_name] | join_present(" ")) // ($who.display_name | text) // (.billing_address.name? | text) // (.shipping_address.name? | text)),
+       name: (([$who.first_name, $who.last_name] | spaced) // ($who.display_name | text) // (.billing_address.name? | text) // (.shipping_address.name? | text)),
        email: ((.email | text) // (.contact_email | text) // ($who.email | text)), phone: ((.phone | text) // ($who.phone | text))} | present),
      billingAddress: (.billing_address | address), shippingAddress: (.shipping_address | address)}
   + {lines: $lines,
@@ -218,17 +221,17 @@ def order:
        | ($family + [$moves[] | select((.parent_id | text) as $parent | $parent != null and any($family[] | select(.oc_grand); (.id | text) == $parent)) | select((.id | text) as $id | all($family[]; (.id | text) != $id))]) as $family
        | def sum(types): total($family[] | select(.oc.status == "SUCCEEDED" and (.oc.type | one_of(types))) | .oc.amount);
          sum("CAPTURE", "SALE") as $captured | sum("REFUND") as $back
-       | {id: .oc_id, method: ((.gateway | text) // "unknown"), provider: (.gateway | text), amount: .oc.amount, reference: (.authorization | text), createdAt: (.created_at | utc),
+       | {id: .oc_id, method: ((.gateway | text) // "unknown"), provider: (.gateway | text), amount: .oc.amount, reference: (.authorization | text), createdAt: (.created_at | time),
           status: (if .oc.status == "FAILED" then "FAILED" elif .oc.status == "PENDING" then "PENDING"
             elif $captured | is_zero then (if any($family[]; .oc.type == "VOID" and .oc.status == "SUCCEEDED") then "VOIDED" elif .oc.type == "AUTHORIZE" then "AUTHORIZED" else "UNKNOWN" end)
             elif $back | is_positive then (if dec_cmp($back; $captured) >= 0 then "REFUNDED" else "PARTIALLY_REFUNDED" end)
             elif dec_cmp($captured; .oc.amount) < 0 then "PARTIALLY_CAPTURED" else "CAPTURED" end),
-          transactions: [$family | sort_by(.created_at // "")[] | {id: (.id | text // "0"), type: .oc.type, status: .oc.status, amount: .oc.amount, at: (.created_at | utc), reference: (.authorization | text), error: (.error_code | text)} | compact]}
+          transactions: [$family | sort_by(.created_at // "")[] | {id: (.id | text // "0"), type: .oc.type, status: .oc.status, amount: .oc.amount, at: (.created_at | time), reference: (.authorization | text), error: (.error_code | text)} | compact]}
        | compact],
-     refunds: [$refunds | to_entries[] | .key as $i | .value | {id: (.id | text // "\($i)"), status: .oc.status, amount: .oc.amount, reason: (.note | text), createdAt: ((.processed_at | text) // .created_at | utc),
+     refunds: [$refunds | to_entries[] | .key as $i | .value | {id: (.id | text // "\($i)"), status: .oc.status, amount: .oc.amount, reason: (.note | text), createdAt: ((.processed_at | text) // .created_at | time),
        shipping: ([(.refund_shipping_lines | list | money("subtotal_amount")), (.order_adjustments | list | select(.kind == "shipping_refund") | money("amount") | dec_neg)] | dec_sum | if is_zero then null else . end),
        lines: [.refund_line_items | list | {lineId: (.line_item_id | text // ""), quantity: (.quantity // 0), amount: ([money("subtotal"), (if $order.taxes_included == true then null else money("total_tax") end)] | if . == [null, null] then null else dec_sum end)} | compact]} | present],
-     fulfillments: [.fulfillments | list | {id: (.id | text), createdAt: (.created_at | utc), shippedAt: (.in_transit_at | utc), deliveredAt: (.delivered_at | utc), location: (.location_id | text),
+     fulfillments: [.fulfillments | list | {id: (.id | text), createdAt: (.created_at | time), shippedAt: (.in_transit_at | time), deliveredAt: (.delivered_at | time), location: (.location_id | text),
        status: ((.shipment_status | word) as $where | .status | word | lookup(parcel)
          | if . != "SHIPPED" then . elif $where | one_of("delivered", "picked_up") then "DELIVERED" elif $where == "ready_for_pickup" then "READY" else . end),
        lines: [.line_items | list | {lineId: (.id | text // ""), quantity: (.quantity // 0)}],
@@ -237,7 +240,7 @@ def order:
          | [(.trackings | list), ([(.tracking_numbers | list), .tracking_number | text | values] | unique | to_entries[] | {carrier: $carrier, number: .value, url: $urls[.key]})
             | {carrier: (.carrier | text), number: (.number | text), url: (.url | text)} | select(.number != null) | compact])}
        | present],
-     returns: [.returns | list | {id: (.id | text), status: (.status | word | lookup(return_words)), createdAt: (.created_at | utc),
+     returns: [.returns | list | {id: (.id | text), status: (.status | word | lookup(return_words)), createdAt: (.created_at | time),
        reason: ([.return_line_items | list | .return_reason | text | values] | unique | if . == [] then null else join(", ") end),
        lines: [.return_line_items | list | {lineId: (.line_item_id // .fulfillment_line_item.line_item.id? | text // ""), quantity: (.quantity // 0)}]} | present]}
   + {risk: (if .risk then {recommendation: (.risk | word | lookup({accept: "ACCEPT", investigate: "INVESTIGATE", cancel: "CANCEL"}))} else null end),
@@ -249,6 +252,7 @@ def order:
   | present | .lines //= [] | .times //= {};
 
 if type != "object" then error("a Shopify order is a JSON object")
+elif ([.id, .line_items, .lineItems, .total_price, .totalPriceSet] | all(. == null)) then error("not an order: it has no id, no lines and no total")
 elif (.lineItems? // .displayFinancialStatus? // .currencyCode? // .totalPriceSet?) != null then rest
 elif has("order_id") or has("abandoned_checkout_url") or has("invoice_url") or has("draft_order") then
   error("not an order: a refund, fulfillment, transaction, draft order or checkout has no order's body")

@@ -2,7 +2,10 @@
 
 def list: if type == "array" then .[] | objects else empty end;
 def fields: if type == "object" then . else {} end;
-def text: if . == null then null elif type == "string" then blank_to_null else tostring end;
+def text: if . == null then null elif type == "string" then trim | if . == "" then null else . end else tostring end;
+# A time in RFC 3339 passes as it stands (the contract reads it); other forms take the longer way.
+def time: if type == "string" and .[10:11] == "T" and (endswith("Z") or (length == 25 and .[22:23] == ":")) then . else utc end;
+def spaced: map(text | values) | if . == [] then null else join(" ") end;
 def cut: if . != null and length > 1000 then .[:1000] else . end;
 def total(f): [f] | dec_sum;
 def money: dec_shift(.; 0 - ($config.money_precision | tonumber));
@@ -81,10 +84,10 @@ def order:
   | (if .payments | type == "array" then {captured: total($payments[] | select(.state == "Settled") | .amount | money), authorized: total($payments[] | select(.state == "Authorized") | .amount | money),
        refunded: total($refunds[] | select(.state == "Settled") | .total | money)} else {} end) as $flows
   | [.history | fields | .items | list] as $history
-  | def reached($state): [$history[] | select(.type == "ORDER_STATE_TRANSITION" and (.data | fields | .to) == $state) | .createdAt | text | values] | max // null | utc;
+  | def reached($state): [$history[] | select(.type == "ORDER_STATE_TRANSITION" and (.data | fields | .to) == $state) | .createdAt | text | values] | max // null | time;
     {sourceOrderId: (.id | text), number: ((.code | text) // (.id | text)), currency: .currencyCode,
      # State transitions, payments and refunds leave `updatedAt` alone: the youngest trace of a change counts.
-     version: ([.updatedAt, .createdAt, .orderPlacedAt, (($payments[], $refunds[], $fulfillments[]) | .updatedAt), ((.modifications | list), $history[] | .createdAt) | text | values | micros] | max // 0),
+     version: ([.updatedAt, .createdAt, .orderPlacedAt, (($payments[], $refunds[], $fulfillments[]) | .updatedAt), ((.modifications | list), $history[] | .createdAt) | text | values] | max // null | micros),
      kind: $config.kind, channel: ([.channels | list | .code | text | values] | (map(select(. != "__default_channel__"))[0] // .[0])), pricesIncludeTax: $gross,
      sourceUrl: (($config.admin_url | blank_to_null) as $url | if $url then "\($url | rtrimstr("/"))/orders/\(.id)" else null end)}
   + {status: (.state | lookup(states)),
@@ -96,9 +99,9 @@ def order:
        else $state | lookup(deliveries) | if . == "UNFULFILLED" and any($fulfillments[]; .state | one_of("Pending", "Created")) then "IN_PROGRESS" else . end end),
      native: {state: (.state | text), subStates: ({type, active} | compact)},
      holds: [if .state == "Modifying" then {code: "MODIFYING"} elif .state == "ArrangingAdditionalPayment" then {code: "ADDITIONAL_PAYMENT"} else empty end],
-     times: ({updatedAt: (.updatedAt // .createdAt | text | utc), placedAt: (.orderPlacedAt | text | utc), paidAt: reached("PaymentSettled"), shippedAt: reached("Shipped"),
+     times: ({updatedAt: (.updatedAt // .createdAt | time), placedAt: (.orderPlacedAt | time), paidAt: reached("PaymentSettled"), shippedAt: reached("Shipped"),
        deliveredAt: reached("Delivered"), canceledAt: (if .state == "Cancelled" then reached("Cancelled") else null end)} | compact)}
-  + {customer: ((.customer | fields) as $who | {id: ($who.id | text), name: (([$who.firstName, $who.lastName] | map(text) | join_present(" ")) // (.shippingAddress | fields | .fullName | text)),
+  + {customer: ((.customer | fields) as $who | {id: ($who.id | text), name: (([$who.firstName, $who.lastName] | spaced) // (.shippingAddress | fields | .fullName | text)),
        email: ($who.emailAddress | text), phone: ($who.phoneNumber | text)} | present),
      billingAddress: (.billingAddress | address), shippingAddress: (.shippingAddress | address)}
   + {lines: $lines, totals: ($sums + $flows + {discount: $discount} | compact), fees: $fees, shippingLines: $shipping,
@@ -107,21 +110,21 @@ def order:
      coupons: [.couponCodes | arrays | .[] | text | values | {code: .}],
      taxLines: [.taxSummary | list | {title: (.description | text // "Tax"), rate: (if .taxRate == null then null else dec_div(.taxRate; 100; 4) end), amount: (.taxTotal | money)} | select(.amount != null) | compact]}
   + {payments: [$payments[] | . as $one | total(.refunds | list | select(.state == "Settled") | .total | money) as $back
-       | {id: (.id | text), method: (.method | text // "unknown"), amount: (.amount | money), reference: (.transactionId | text), createdAt: (.createdAt | text | utc),
+       | {id: (.id | text), method: (.method | text // "unknown"), amount: (.amount | money), reference: (.transactionId | text), createdAt: (.createdAt | time),
           status: (.state | lookup(payment_states) | if . == "CAPTURED" and ($back | is_positive) then (if dec_cmp($back; $one.amount | money) >= 0 then "REFUNDED" else "PARTIALLY_REFUNDED" end) else . end),
           transactions: [(.state | lookup({Authorized: "AUTHORIZE", Settled: "CAPTURE", Declined: "AUTHORIZE", Error: "AUTHORIZE", Cancelled: "VOID", Created: "AUTHORIZE"})) as $type
             | {id: (.id | text), type: $type, status: (.state | lookup({Authorized: "SUCCEEDED", Settled: "SUCCEEDED", Cancelled: "SUCCEEDED", Declined: "FAILED", Error: "FAILED", Created: "PENDING"})), amount: (.amount | money),
-               at: (.updatedAt // .createdAt | text | utc), reference: (.transactionId | text), error: (.errorMessage | text)},
-            (.refunds | list | {id: "refund-\(.id)", type: "REFUND", status: (.state | lookup(transaction_states)), amount: (.total | money), at: (.updatedAt // .createdAt | text | utc), reference: (.transactionId | text)}) | compact]} | compact],
-     refunds: [$refunds[] | {id: (.id | text), status: (.state | lookup(refund_states)), amount: (.total | money), reason: (.reason | text), paymentId: .oc_payment, createdAt: (.createdAt | text | utc),
+               at: (.updatedAt // .createdAt | time), reference: (.transactionId | text), error: (.errorMessage | text)},
+            (.refunds | list | {id: "refund-\(.id)", type: "REFUND", status: (.state | lookup(transaction_states)), amount: (.total | money), at: (.updatedAt // .createdAt | time), reference: (.transactionId | text)}) | compact]} | compact],
+     refunds: [$refunds[] | {id: (.id | text), status: (.state | lookup(refund_states)), amount: (.total | money), reason: (.reason | text), paymentId: .oc_payment, createdAt: (.createdAt | time),
        shipping: (.shipping | money | if is_zero then null else . end), lines: [.lines | list | {lineId: (.orderLineId | text), quantity: (.quantity | dec // "0")}]} | present],
-     fulfillments: [$fulfillments[] | {id: (.id | text), status: (.state | lookup(parcels)), createdAt: (.createdAt | text | utc), lines: [.lines | list | {lineId: (.orderLineId | text), quantity: (.quantity | dec // "0")}],
+     fulfillments: [$fulfillments[] | {id: (.id | text), status: (.state | lookup(parcels)), createdAt: (.createdAt | time), lines: [.lines | list | {lineId: (.orderLineId | text), quantity: (.quantity | dec // "0")}],
        tracking: [{carrier: (.method | text), number: (.trackingCode | text)} | select(.number != null) | compact]} | present],
      relations: [(.aggregateOrderId | text | values | {type: "SPLIT_OF", sourceOrderId: .}),
        (.sellerOrders | list | {type: "AGGREGATE", sourceOrderId: (.id | text), number: (.code | text)} | compact)],
-     notes: [$history[] | select(.type == "ORDER_NOTE") | {text: (.data | fields | .note | text), author: (.administrator | fields | .emailAddress | text), at: (.createdAt | text | utc), customerVisible: (.isPublic == true)}
+     notes: [$history[] | select(.type == "ORDER_NOTE") | {text: (.data | fields | .note | text), author: (.administrator | fields | .emailAddress | text), at: (.createdAt | time), customerVisible: (.isPublic == true)}
        | select(.text != null) | compact],
-     events: [$history[] | {id: (.id | text), type: .type, at: (.createdAt | text | utc), actor: (.administrator | fields | .emailAddress | text)}
+     events: [$history[] | {id: (.id | text), type: .type, at: (.createdAt | time), actor: (.administrator | fields | .emailAddress | text)}
          + (if .type == "ORDER_STATE_TRANSITION" then .data | fields | {fromState: (.from | text), toState: (.to | text)} else {} end) | compact]}
   + {attributes: ({nextStates} | present)}
   # An order whose lines were not selected is no whole order: the contract refuses it at /lines.

@@ -3,7 +3,8 @@
 
 def list: if type == "array" then .[] | objects else empty end;
 def fields: if type == "object" then . else {} end;
-def text: if . == null then null elif type == "string" then blank_to_null else tostring end;
+def text: if . == null then null elif type == "string" then trim | if . == "" then null else . end else tostring end;
+def spaced: map(text | values) | if . == [] then null else join(" ") end;
 def cut: if . != null and length > 1000 then .[:1000] else . end;
 def number_or_null: if . == null or . == 0 or . == "0" or . == "" then null else tostring end;
 def dated: type == "string" and test("^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}:[0-9]{2}.*)?$");
@@ -32,7 +33,7 @@ def modern:
   else . end;
 
 def address: fields | {
-    name: ([.first_name, .last_name] | map(text) | join_present(" ")), company: (.company | text), lines: [(.address_1, .address_2) | text | values],
+    name: ([.first_name, .last_name] | spaced), company: (.company | text), lines: [(.address_1, .address_2) | text | values],
     city: (.city | text), region: (.state | text), postalCode: (.postcode | text), countryCode: (.country | text | country_code),
     country: (.country | text | if . != null and country_code == null then . else null end), phone: (.phone | text)}
   | present | if . == {} then null else . end;
@@ -90,7 +91,7 @@ def order:
      native: {state: (.status | text)},
      times: ({updatedAt: (.date_modified_gmt // .date_modified // .date_created_gmt // .date_created | at), placedAt: (if $status | lookup(states) == "DRAFT" then null else .date_created_gmt // .date_created | at end),
        paidAt: ($paid_at | at), completedAt: (if $status == "completed" or $status == "refunded" then .date_completed_gmt // .date_completed | at else null end)} | compact)}
-  + {customer: ((.billing | fields) as $billing | {id: (.customer_id | number_or_null), name: ([$billing.first_name, $billing.last_name] | map(text) | join_present(" ")),
+  + {customer: ((.billing | fields) as $billing | {id: (.customer_id | number_or_null), name: ([$billing.first_name, $billing.last_name] | spaced),
        email: ($billing.email | text), phone: ($billing.phone | text)} | present),
      billingAddress: (.billing | address), shippingAddress: (.shipping | address)}
   + {lines: $lines, totals: ($totals | compact),
