@@ -117,7 +117,7 @@ def order:
     def taxes: [.tax_lines | list | {title: (.title | text // "Tax"), rate: (.rate | share), amount: money("price")} | select(.amount != null) | compact];
     def in_currency: select(.amount_set != null or (.currency | text) == null or .currency == $currency);
     # An allocation names its application by index (REST) or holds it (GraphQL).
-    def application: .application // ($order.discount_applications[.discount_application_index // -1]? // {});
+    def application: .application // ((.discount_application_index | if type == "string" then tonumber else . end) as $at | if $at == null then null else $order.discount_applications | arrays | .[$at] end) // {};
     def allocations: [.discount_allocations | list | {title: (application | (.title | text) // (.code | text) // (.description | text) // "Discount"),
         amount: money("amount"), couponCode: (application | .code | text)} | select(.amount != null) | compact];
     def refund_money:
