@@ -3,7 +3,10 @@
 
 def object: if type == "object" then . else {} end;
 def list: if type == "array" then map(select(type == "object")) else [] end;
-def text: if . == null or type == "object" or type == "array" then null else tostring | blank_to_null end;
+def text:
+  if type == "string" then trim | if . == "" then null else . end
+  elif . == null or type == "object" or type == "array" then null
+  else tostring end;
 # The first of these that is a text or a number; a path that leads nowhere is none.
 def pick(f): first((f)? | text | select(. != null)) // null;
 def or_zero: if . == null then "0" else . end;
