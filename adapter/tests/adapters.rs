@@ -1,6 +1,5 @@
 //! Every adapter that comes with the program: its fixtures map to what is expected, and the platform's real payloads
 //! never make its mapping fail in any other way than by a rule of the contract.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
