@@ -44,7 +44,7 @@ impl Command {
             Self::List => {
                 for name in builtin_names() {
                     let manifest = Package::find(name)?.manifest;
-                    println!("{name:<16} {:<8} {}", manifest.version, manifest.title);
+                    super::print(&format!("{name:<16} {:<8} {}\n", manifest.version, manifest.title))?;
                 }
                 Ok(())
             }
@@ -89,7 +89,7 @@ fn map(name: &str, files: &[PathBuf], settings: &[String]) -> Result<(), Failure
             Ok(records) => {
                 for (i, record) in records.iter().enumerate() {
                     match package.map(record, &settings) {
-                        Ok(order) => println!("{}", json!(order)),
+                        Ok(order) => super::print(&format!("{}\n", json!(order)))?,
                         Err(error) => refuse(Some(i), error),
                     }
                 }
@@ -102,19 +102,16 @@ fn map(name: &str, files: &[PathBuf], settings: &[String]) -> Result<(), Failure
 fn check(folder: &std::path::Path, show: bool) -> Result<(), Failure> {
     let reports = check_fixtures(&Package::load(folder)?);
     let failed = reports.iter().filter(|report| !report.failures.is_empty()).count();
+    let mut text = String::new();
     for report in &reports {
-        println!("{} {}", if report.failures.is_empty() { "ok  " } else { "FAIL" }, report.fixture);
-        for failure in &report.failures {
-            println!("       {failure}");
-        }
-        for warning in &report.warnings {
-            println!("       note: {warning}");
-        }
+        text += &format!("{} {}\n", if report.failures.is_empty() { "ok  " } else { "FAIL" }, report.fixture);
+        text.extend(report.failures.iter().map(|failure| format!("       {failure}\n")));
+        text.extend(report.warnings.iter().map(|warning| format!("       note: {warning}\n")));
         if show {
-            print!("{}", report.mapped);
+            text += &report.mapped;
         }
     }
-    println!("{} fixtures, {failed} failed", reports.len());
+    super::print(&format!("{text}{} fixtures, {failed} failed\n", reports.len()))?;
     match (reports.is_empty(), failed) {
         (true, _) => Err(Failure("an adapter without fixtures proves nothing: add fixtures/NAME.json".into())),
         (false, 0) => Ok(()),
