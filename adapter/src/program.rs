@@ -38,6 +38,9 @@ pub enum MapError {
     /// The program failed on this record.
     #[error("the mapping failed: {0}")]
     Program(String),
+    /// The program refuses the record: `error("not an order: …")` in the mapping.
+    #[error("{0}")]
+    Refused(String),
     /// The program gave no result, or more than one.
     #[error("the mapping must give exactly one order, it gave {0}")]
     Results(&'static str),
@@ -60,7 +63,7 @@ impl MapError {
                 value: "a binary float".into(),
                 rule: "MONEY_FLOAT: jq arithmetic made a binary float; use the dec_* functions on amounts".into(),
             },
-            other @ (Self::Input(_) | Self::Program(_) | Self::Results(_)) => {
+            other @ (Self::Input(_) | Self::Program(_) | Self::Refused(_) | Self::Results(_)) => {
                 Rejection { path: String::new(), value: String::new(), rule: other.to_string() }
             }
         }
@@ -166,7 +169,7 @@ impl Mapping {
         let results = self.filter.id.run((context, input)).map(unwrap_valr);
         results
             .map(|result| {
-                let value = result.map_err(|e| MapError::Program(shorten(&e.to_string())))?;
+                let value = result.map_err(|e| failure(&e.to_string()))?;
                 let mut json = String::with_capacity(4096);
                 write_json(&value, &mut json, &mut String::new())?;
                 Ok(json.into_bytes())
@@ -187,6 +190,12 @@ impl Mapping {
         let json = self.run(record, config)?;
         parse_snapshot(&json, rounding).map(|(order, _)| order).map_err(MapError::Order)
     }
+}
+
+/// A mapping refuses a record on purpose with an error that begins with these words; any other error is its fault.
+fn failure(message: &str) -> MapError {
+    let message = shorten(message.trim_matches('"'));
+    if message.starts_with("not an order") { MapError::Refused(message) } else { MapError::Program(message) }
 }
 
 fn shorten(message: &str) -> String {

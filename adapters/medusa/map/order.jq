@@ -134,7 +134,7 @@ def order($currency):
 
 if type != "object" then error("a Medusa order is a JSON object")
 elif .payment_status == null and .status == null and .items == null then error("not an order: it has no status and no items")
-elif has("tax_rate") and has("cart_id") then error("a Medusa v1 order: its amounts are minor units and its shape another; this adapter reads v2")
+elif has("tax_rate") and has("cart_id") then error("not an order of v2: a Medusa v1 order, its amounts are minor units and its shape another; this adapter reads v2")
 # A retrieved order names its currency; the default field selection leaves it to the region or the payment collection.
 else ([.currency_code, (.region | fields | .currency_code), (.payment_collections | list | .currency_code)] | map(text | values) | .[0] // null) as $currency
   | if $currency == null or ($currency | test("^[A-Za-z]{3}$") | not) then {sourceOrderId: (.id | text), currency: $currency} else order($currency | ascii_upcase) end
