@@ -5,6 +5,15 @@
 //! reversed before it arrived. That is so that an effect happens once however often it is asked, and can be taken back
 //! without knowing whether it ever arrived.
 
+mod catalog;
+mod codes;
+mod embedded;
+mod facts;
+mod http;
+mod ledger;
+mod plan;
+mod remote;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
@@ -12,6 +21,13 @@ use chrono::{DateTime, Utc};
 use order_contract::{Amount, Currency, EffectKind, EffectStatus, Quantity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub use catalog::{add_codes, put_products, receive_goods};
+pub use embedded::{Embedded, ServiceError, post_many};
+pub use http::{ServeError, Server, ServerConfig};
+pub use remote::{Remote, RemoteError, Services};
+
+pub use crate::store::Clock;
 
 /// A supporting service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -29,6 +45,25 @@ pub enum Service {
     Payment,
     /// Purchase limits, velocity rules and the threshold of manual review.
     Risk,
+}
+
+impl Service {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Product, Self::Promotion, Self::Warehouse, Self::Membership, Self::Payment, Self::Risk];
+
+    /// Its name in paths, references and tables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Product => "product",
+            Self::Promotion => "promotion",
+            Self::Warehouse => "warehouse",
+            Self::Membership => "membership",
+            Self::Payment => "payment",
+            Self::Risk => "risk",
+        }
+    }
 }
 
 /// Pieces of a stock keeping unit: goods, licence codes or places of a slot.
@@ -221,8 +256,9 @@ impl Command {
 }
 
 /// A command with the key under which it happens once.
+// Unknown fields are refused by the command: beside a flattened field, serde cannot do it here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// Unique in the service: the same key gives the same answer, whatever comes with it.
     pub key: String,
