@@ -13,28 +13,29 @@ use axum::routing::{get, post};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use order_contract::IdempotencyKey;
 use order_contract::protocol::{
     ActionCall, IDEMPOTENCY_KEY_HEADER, ListOrders, OrderActions, OrderPage, Problem, VERSION, VERSION_HEADER, paths,
 };
-use order_contract::{IdempotencyKey, OrderSnapshot};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::retail::{Answer, Asked, PAGE_MAX, Retail, StoreError, time};
+use crate::module::{Answer, Asked, Module, ModuleError, PAGE_MAX, time};
+use crate::store::StoreError;
 
 /// The largest body.
 const BODY_MAX: usize = 256 * 1024;
 /// The page size when none is asked for.
 const PAGE_DEFAULT: u32 = 50;
 
-pub(crate) fn router(module: Retail) -> Router {
+pub(crate) fn router(module: Module) -> Router {
     Router::new()
-        .route(paths::DESCRIPTOR, get(async |State(module): State<Retail>| json(&module.descriptor())))
-        .route(paths::PROCESS, get(async |State(module): State<Retail>| json(module.definition())))
+        .route(paths::DESCRIPTOR, get(async |State(module): State<Module>| json(&module.descriptor())))
+        .route(paths::PROCESS, get(async |State(module): State<Module>| json(module.definition())))
         .route(paths::ORDERS, get(list).post(create))
         .route(paths::ORDER, get(order))
         .route(paths::ACTIONS, get(actions))
@@ -50,7 +51,7 @@ pub(crate) fn router(module: Retail) -> Router {
 }
 
 /// Lets in who carries the token and speaks this major version; signs every reply with the protocol's version.
-async fn admit(State(module): State<Retail>, request: Request, next: Next) -> Response {
+async fn admit(State(module): State<Module>, request: Request, next: Next) -> Response {
     let mut response = match refuse(&module, request.headers()) {
         Some(refusal) => refusal,
         None => next.run(request).await,
@@ -59,17 +60,9 @@ async fn admit(State(module): State<Retail>, request: Request, next: Next) -> Re
     response
 }
 
-fn refuse(module: &Retail, headers: &HeaderMap) -> Option<Response> {
-    if let Some(token) = module.token() {
-        let given = headers.get(header::AUTHORIZATION).and_then(|v| v.as_bytes().strip_prefix(b"Bearer "));
-        // Digests have one length, so the comparison tells nothing about the token's.
-        let [given, token] = [given.unwrap_or_default(), token.expose_secret().as_bytes()].map(Sha256::digest);
-        if !bool::from(given.ct_eq(&token)) {
-            let mut refusal =
-                problem(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Send the module's token as bearer token.");
-            refusal.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            return Some(refusal);
-        }
+fn refuse(module: &Module, headers: &HeaderMap) -> Option<Response> {
+    if let Some(refusal) = module.token().and_then(|token| refuse_stranger(token, headers)) {
+        return Some(refusal);
     }
     let spoken = headers.get(VERSION_HEADER)?;
     let major = |version: &str| version.split('.').next().map(str::to_owned);
@@ -80,8 +73,21 @@ fn refuse(module: &Retail, headers: &HeaderMap) -> Option<Response> {
     Some(problem(StatusCode::BAD_REQUEST, "PROTOCOL_VERSION", detail))
 }
 
+/// Refuses who does not carry the token.
+pub(crate) fn refuse_stranger(token: &SecretString, headers: &HeaderMap) -> Option<Response> {
+    let given = headers.get(header::AUTHORIZATION).and_then(|v| v.as_bytes().strip_prefix(b"Bearer "));
+    // Digests have one length, so the comparison tells nothing about the token's.
+    let [given, token] = [given.unwrap_or_default(), token.expose_secret().as_bytes()].map(Sha256::digest);
+    if bool::from(given.ct_eq(&token)) {
+        return None;
+    }
+    let mut refusal = problem(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Send the module's token as bearer token.");
+    refusal.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    Some(refusal)
+}
+
 async fn list(
-    State(module): State<Retail>,
+    State(module): State<Module>,
     query: Result<Query<ListOrders>, QueryRejection>,
 ) -> Result<Response, Response> {
     let bad = |detail: &str| problem(StatusCode::BAD_REQUEST, "INVALID_QUERY", detail);
@@ -95,7 +101,7 @@ async fn list(
         after => after.flatten(),
     };
     // Nothing will be written before the bound any more, so a list that ends there is whole.
-    let bound = module.store().bound();
+    let bound = module.store().bound().await.map_err(failed)?;
     let asked = after.as_ref().map(|c| c.updated_to).or(query.updated_to.map(|t| t.timestamp_micros()));
     let to = asked.unwrap_or(bound).min(bound);
     let from = query.updated_from.map_or(i64::MIN, |t| t.timestamp_micros());
@@ -127,13 +133,14 @@ impl std::fmt::Display for Cursor {
     }
 }
 
-async fn order(State(module): State<Retail>, id: Result<Path<String>, PathRejection>) -> Result<Response, Response> {
+async fn order(State(module): State<Module>, id: Result<Path<String>, PathRejection>) -> Result<Response, Response> {
     Ok(raw_json(StatusCode::OK, document(&module, id).await?))
 }
 
-async fn actions(State(module): State<Retail>, id: Result<Path<String>, PathRejection>) -> Result<Response, Response> {
-    let document = document(&module, id).await?;
-    let order: OrderSnapshot = serde_json::from_str(&document).map_err(|e| failed(e.into()))?;
+async fn actions(State(module): State<Module>, id: Result<Path<String>, PathRejection>) -> Result<Response, Response> {
+    let absent = || problem(StatusCode::NOT_FOUND, "ORDER_NOT_FOUND", "There is no such order here.");
+    let Path(id) = id.map_err(|_| absent())?;
+    let order = module.actions(&id).await.map_err(unable)?.ok_or_else(absent)?;
     Ok(json(&OrderActions {
         source_order_id: order.source_order_id,
         version: order.version,
@@ -141,14 +148,14 @@ async fn actions(State(module): State<Retail>, id: Result<Path<String>, PathReje
     }))
 }
 
-async fn document(module: &Retail, id: Result<Path<String>, PathRejection>) -> Result<String, Response> {
+async fn document(module: &Module, id: Result<Path<String>, PathRejection>) -> Result<String, Response> {
     let absent = || problem(StatusCode::NOT_FOUND, "ORDER_NOT_FOUND", "There is no such order here.");
     let Path(id) = id.map_err(|_| absent())?;
     module.store().document(&id).await.map_err(failed)?.ok_or_else(absent)
 }
 
 async fn create(
-    State(module): State<Retail>,
+    State(module): State<Module>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Response> {
@@ -156,7 +163,7 @@ async fn create(
 }
 
 async fn act(
-    State(module): State<Retail>,
+    State(module): State<Module>,
     path: Result<Path<(String, String)>, PathRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -167,7 +174,7 @@ async fn act(
 }
 
 async fn perform(
-    module: Retail,
+    module: Module,
     order: Option<String>,
     action: String,
     headers: &HeaderMap,
@@ -204,13 +211,13 @@ async fn perform(
     // A client that leaves must not stop a write halfway through its commit: it runs in its own task.
     let done = tokio::spawn(async move { module.perform(asked).await }).await;
     match done {
-        Ok(answer) => answer.map(reply).map_err(failed),
+        Ok(answer) => answer.map(reply).map_err(unable),
         Err(_) => Err(internal()),
     }
 }
 
 async fn operation(
-    State(module): State<Retail>,
+    State(module): State<Module>,
     key: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Response> {
     let absent = || problem(StatusCode::NOT_FOUND, "OPERATION_NOT_FOUND", "Nothing was asked under this key.");
@@ -230,7 +237,7 @@ fn json(body: &impl Serialize) -> Response {
     }
 }
 
-fn raw_json(status: StatusCode, body: String) -> Response {
+pub(crate) fn raw_json(status: StatusCode, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
 }
 
@@ -240,11 +247,27 @@ fn failed(error: StoreError) -> Response {
     internal()
 }
 
+/// The same for what the module as a whole could not do.
+fn unable(error: ModuleError) -> Response {
+    match error {
+        ModuleError::Busy => {
+            let detail = "The order is being moved by another ask: ask again under the same key.";
+            let mut busy = problem(StatusCode::SERVICE_UNAVAILABLE, "ORDER_BUSY", detail);
+            busy.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            busy
+        }
+        error => {
+            tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
+            internal()
+        }
+    }
+}
+
 fn internal() -> Response {
     problem(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "The module could not answer; ask again under the same key.")
 }
 
-fn problem(status: StatusCode, code: &str, detail: impl Into<String>) -> Response {
+pub(crate) fn problem(status: StatusCode, code: &str, detail: impl Into<String>) -> Response {
     let problem = Problem {
         title: status.canonical_reason().unwrap_or("Error").into(),
         status: status.as_u16(),

@@ -1,23 +1,18 @@
-//! The module's database: orders, operations and the outbox, written by one writer.
+//! The module's database: orders, sagas, timers, operations and the outbox.
 //!
-//! It owns the transactions and the stamps of change. It refuses a second process on the same file, because stamps are
-//! ordered within this one. That is so that a list of changes loses nothing: no commit ever lands behind an
-//! `updatedTo` that was already answered.
+//! It owns the transactions and the stamps of change. It refuses nothing: any number of processes may share the file,
+//! since whoever writes takes its stamp under the one write lock. That is so that a list of changes loses nothing: no
+//! commit ever lands behind an `updatedTo` that was already answered.
 
-use std::collections::HashMap;
-use std::fs::File;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use order_contract::{Amount, OrderSnapshot};
+use order_contract::OrderSnapshot;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row, Sqlite, Transaction};
-
-use crate::ledger::{self, Booking};
-use crate::process::Moved;
-use crate::retail::Product;
 
 /// The time now, as a value.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -28,12 +23,6 @@ pub enum StoreError {
     /// The file cannot be opened or created.
     #[error("the database {} cannot be opened", .0.display())]
     Open(PathBuf, #[source] sqlx::Error),
-    /// Another process has the file.
-    #[error("the database {} is in use by another process", .0.display())]
-    InUse(PathBuf),
-    /// The lock file cannot be created.
-    #[error("the lock file {} cannot be created", .0.display())]
-    Lock(PathBuf, #[source] std::io::Error),
     /// The tables cannot be brought up to date.
     #[error("the tables cannot be brought up to date")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -48,63 +37,23 @@ pub enum StoreError {
 pub(crate) struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
-    stamps: Arc<Stamps>,
-    _lock: File,
-}
-
-/// Hands out the times of change. A write takes its stamp while it holds the one write connection, so stamps and
-/// commits have the same order; a list ends before the write that is under way.
-struct Stamps {
     clock: Clock,
-    state: Mutex<StampState>,
-}
-
-struct StampState {
-    /// The last stamp that was handed out, or closed by a list, in microseconds.
-    last: i64,
-    /// The first stamp of the write under way.
-    open: Option<i64>,
-}
-
-impl Stamps {
-    fn lock(&self) -> MutexGuard<'_, StampState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn now(&self) -> i64 {
-        (self.clock)().timestamp_micros()
-    }
-
-    fn open(&self, count: i64) -> i64 {
-        let mut state = self.lock();
-        let first = self.now().max(state.last + 1);
-        (state.last, state.open) = (first + count - 1, Some(first));
-        first
-    }
-
-    /// A time before which nothing will be written any more.
-    fn bound(&self) -> i64 {
-        let mut state = self.lock();
-        let bound = state.open.unwrap_or_else(|| self.now().max(state.last + 1));
-        state.last = state.last.max(bound - 1);
-        bound
-    }
 }
 
 /// One write transaction. Dropped without [`Self::commit`], it changes nothing.
 pub(crate) struct Write {
-    tx: Transaction<'static, Sqlite>,
+    pub(crate) tx: Transaction<'static, Sqlite>,
     /// The time of the change, in microseconds.
     pub(crate) stamp: i64,
-    open: OpenStamp,
 }
 
-struct OpenStamp(Arc<Stamps>);
-
-impl Drop for OpenStamp {
-    fn drop(&mut self) {
-        self.0.lock().open = None;
-    }
+/// An order with what the module keeps beside it.
+pub(crate) struct Stored {
+    pub(crate) order: OrderSnapshot,
+    /// The version of the definition that it goes by.
+    pub(crate) process_version: u32,
+    /// The saga under way.
+    pub(crate) saga: Option<String>,
 }
 
 /// The answer stored under a key.
@@ -131,43 +80,106 @@ pub(crate) struct Due {
 }
 
 impl Store {
-    pub(crate) async fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
-        let mut lock_path = path.as_os_str().to_owned();
-        lock_path.push(".lock");
-        let lock_path = PathBuf::from(lock_path);
-        let lock = File::create(&lock_path).map_err(|e| StoreError::Lock(lock_path, e))?;
-        lock.try_lock().map_err(|_| StoreError::InUse(path.into()))?;
+    /// Opens the file, creating what is missing. `durable`: a commit survives a power cut, not only a crash.
+    pub(crate) async fn open(path: &Path, clock: Clock, durable: bool) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
+            .synchronous(if durable { SqliteSynchronous::Full } else { SqliteSynchronous::Off })
             .busy_timeout(Duration::from_secs(10));
         let failed = |e| StoreError::Open(path.into(), e);
         let pool = |size| SqlitePoolOptions::new().max_connections(size);
         let writer = pool(1).connect_with(options.clone()).await.map_err(failed)?;
         sqlx::migrate!("./migrations").run(&writer).await?;
         let readers = pool(4).connect_with(options.read_only(true)).await.map_err(failed)?;
-        let last: Option<i64> = sqlx::query_scalar("SELECT MAX(updated_at) FROM orders").fetch_one(&writer).await?;
-        let state = Mutex::new(StampState { last: last.unwrap_or(0), open: None });
-        Ok(Self { writer, readers, stamps: Arc::new(Stamps { clock, state }), _lock: lock })
+        Ok(Self { writer, readers, clock })
+    }
+
+    /// The pools, for the services that live in the same file: the writer and the readers.
+    pub(crate) fn pools(&self) -> (SqlitePool, SqlitePool) {
+        (self.writer.clone(), self.readers.clone())
     }
 
     /// Begins a write of so many changes, each with its own stamp.
     pub(crate) async fn begin(&self, count: i64) -> Result<Write, StoreError> {
-        let tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Write { tx, stamp: self.stamps.open(count), open: OpenStamp(self.stamps.clone()) })
+        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let last: i64 = sqlx::query_scalar("UPDATE clock SET last = MAX(last + 1, ?) + ? RETURNING last")
+            .bind(self.now())
+            .bind(count - 1)
+            .fetch_one(&mut *tx)
+            .await?;
+        Ok(Write { tx, stamp: last - count + 1 })
     }
 
     /// The module's time now, in microseconds.
     pub(crate) fn now(&self) -> i64 {
-        self.stamps.now()
+        (self.clock)().timestamp_micros()
     }
 
     /// A time before which nothing will be written any more.
-    pub(crate) fn bound(&self) -> i64 {
-        self.stamps.bound()
+    pub(crate) async fn bound(&self) -> Result<i64, StoreError> {
+        let bound = sqlx::query_scalar("UPDATE clock SET last = MAX(last, ? - 1) RETURNING last + 1");
+        Ok(bound.bind(self.now()).fetch_one(&self.writer).await?)
+    }
+
+    /// The definitions that orders go by, by version.
+    pub(crate) async fn processes(&self) -> Result<BTreeMap<u32, String>, StoreError> {
+        let rows = sqlx::query("SELECT version, definition FROM processes").fetch_all(&self.readers).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// Keeps a definition; a version that is known stays as it is.
+    pub(crate) async fn keep_process(&self, version: u32, definition: &str) -> Result<(), StoreError> {
+        let insert = sqlx::query("INSERT OR IGNORE INTO processes (version, definition) VALUES (?, ?)");
+        insert.bind(version).bind(definition).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// An order as it is now.
+    pub(crate) async fn stored(&self, id: &str) -> Result<Option<Stored>, StoreError> {
+        let row = sqlx::query(ORDER).bind(id).fetch_optional(&self.readers).await?;
+        row.map(|row| stored(&row)).transpose()
+    }
+
+    /// Sagas that someone may take up.
+    pub(crate) async fn due_sagas(&self) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query_scalar("SELECT id FROM sagas WHERE next_at <= ? ORDER BY next_at LIMIT 100");
+        Ok(rows.bind(self.now()).fetch_all(&self.readers).await?)
+    }
+
+    /// Takes a due saga up: nobody else will before `until`. None when someone else did.
+    pub(crate) async fn take_saga(&self, id: &str, until: i64) -> Result<Option<String>, StoreError> {
+        let row = sqlx::query_scalar("UPDATE sagas SET next_at = ? WHERE id = ? AND next_at <= ? RETURNING state");
+        Ok(row.bind(until).bind(id).bind(self.now()).fetch_optional(&self.writer).await?)
+    }
+
+    /// Leaves a saga to whoever comes at that time.
+    pub(crate) async fn leave_saga(&self, id: &str, at: i64) -> Result<(), StoreError> {
+        sqlx::query("UPDATE sagas SET next_at = ? WHERE id = ?").bind(at).bind(id).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// Timers whose time has come: order and action.
+    pub(crate) async fn due_timers(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let rows = sqlx::query("SELECT order_id, action FROM timers WHERE due_at <= ? ORDER BY due_at LIMIT 500");
+        let rows = rows.bind(self.now()).fetch_all(&self.readers).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// Pending effects to ask about: reference and order.
+    pub(crate) async fn due_effects(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let rows = sqlx::query("SELECT reference, order_id FROM pending_effects WHERE next_at <= ? LIMIT 100");
+        let rows = rows.bind(self.now()).fetch_all(&self.readers).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// Asks again about a pending effect at that time.
+    pub(crate) async fn postpone_effect(&self, reference: &str, at: i64) -> Result<(), StoreError> {
+        let update = sqlx::query("UPDATE pending_effects SET next_at = ? WHERE reference = ?");
+        update.bind(at).bind(reference).execute(&self.writer).await?;
+        Ok(())
     }
 
     pub(crate) async fn document(&self, id: &str) -> Result<Option<String>, StoreError> {
@@ -205,14 +217,6 @@ impl Store {
     pub(crate) async fn operation(&self, key: &str) -> Result<Option<Operation>, StoreError> {
         let row = sqlx::query("SELECT input_hash, status, reply FROM operations WHERE key = ?").bind(key);
         Ok(row.fetch_optional(&self.readers).await?.map(operation))
-    }
-
-    /// Orders whose time has run out.
-    pub(crate) async fn expired(&self) -> Result<Vec<String>, StoreError> {
-        let rows = sqlx::query_scalar(
-            "SELECT id FROM orders WHERE expires_at <= ? AND expires_at IS NOT NULL ORDER BY expires_at LIMIT 500",
-        );
-        Ok(rows.bind(self.now()).fetch_all(&self.readers).await?)
     }
 
     /// Forgets keys that were used before the given time.
@@ -265,56 +269,127 @@ impl Store {
 impl Write {
     /// Makes the change durable. Only then may lists reach past it.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
-        let Self { tx, open, .. } = self;
-        let committed = tx.commit().await;
-        drop(open);
-        Ok(committed?)
+        Ok(self.tx.commit().await?)
     }
 
-    pub(crate) async fn order(&mut self, id: &str) -> Result<Option<OrderSnapshot>, StoreError> {
-        let document: Option<String> = sqlx::query_scalar("SELECT document FROM orders WHERE id = ?")
-            .bind(id)
-            .fetch_optional(&mut *self.tx)
-            .await?;
-        Ok(document.map(|document| serde_json::from_str(&document)).transpose()?)
+    pub(crate) async fn stored(&mut self, id: &str) -> Result<Option<Stored>, StoreError> {
+        let row = sqlx::query(ORDER).bind(id).fetch_optional(&mut *self.tx).await?;
+        row.map(|row| stored(&row)).transpose()
     }
 
-    /// Writes an order after a move, with its ledger entries.
-    pub(crate) async fn record(&mut self, moved: &Moved) -> Result<(), StoreError> {
-        let Moved { order, movements, .. } = moved;
-        let event = order.events.last().map(|e| e.id.clone());
-        let bookings: Vec<_> = movements
-            .iter()
-            .map(|movement| Booking {
-                order: Some(order.source_order_id.to_string()),
-                event: event.clone(),
-                at: self.stamp,
-                movement: movement.clone(),
-            })
-            .collect();
-        self.put(order).await?;
-        self.book(&bookings).await
-    }
-
-    pub(crate) async fn book(&mut self, bookings: &[Booking]) -> Result<(), StoreError> {
-        Ok(ledger::book(&mut self.tx, bookings).await?)
-    }
-
-    pub(crate) async fn put(&mut self, order: &OrderSnapshot) -> Result<(), StoreError> {
+    /// Writes an order, with the saga that holds it from now on.
+    pub(crate) async fn put(
+        &mut self,
+        order: &OrderSnapshot,
+        process_version: u32,
+        saga: Option<&str>,
+    ) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT INTO orders (id, version, state, updated_at, expires_at, document) VALUES (?, ?, ?, ?, ?, ?)
+            "INSERT INTO orders (id, version, state, updated_at, document, process_version, saga)
+             VALUES (?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state,
-                 updated_at = excluded.updated_at, expires_at = excluded.expires_at, document = excluded.document",
+                 updated_at = excluded.updated_at, document = excluded.document,
+                 process_version = excluded.process_version, saga = excluded.saga",
         )
         .bind(order.source_order_id.as_str())
         .bind(order.version.get())
         .bind(&order.native.state)
         .bind(order.times.updated_at.timestamp_micros())
-        .bind(order.times.expires_at.filter(|_| !order.status.is_terminal()).map(|t| t.timestamp_micros()))
         .bind(serde_json::to_string(order)?)
+        .bind(process_version)
+        .bind(saga)
         .execute(&mut *self.tx)
         .await?;
         Ok(())
+    }
+
+    /// Holds an order for a saga, or lets it go.
+    pub(crate) async fn hold(&mut self, order_id: &str, saga: Option<&str>) -> Result<(), StoreError> {
+        let update = sqlx::query("UPDATE orders SET saga = ? WHERE id = ?");
+        update.bind(saga).bind(order_id).execute(&mut *self.tx).await?;
+        Ok(())
+    }
+
+    /// The timers of an order from now on.
+    pub(crate) async fn set_timers(
+        &mut self,
+        order_id: &str,
+        timers: &[(String, DateTime<Utc>)],
+    ) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM timers WHERE order_id = ?").bind(order_id).execute(&mut *self.tx).await?;
+        for (action, due) in timers {
+            sqlx::query("INSERT OR REPLACE INTO timers (order_id, action, due_at) VALUES (?, ?, ?)")
+                .bind(order_id)
+                .bind(action)
+                .bind(due.timestamp_micros())
+                .execute(&mut *self.tx)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a timer that is due: whoever does fires it, once.
+    pub(crate) async fn take_timer(&mut self, order_id: &str, action: &str) -> Result<bool, StoreError> {
+        let delete = sqlx::query("DELETE FROM timers WHERE order_id = ? AND action = ? AND due_at <= ?");
+        let taken = delete.bind(order_id).bind(action).bind(self.stamp).execute(&mut *self.tx).await?;
+        Ok(taken.rows_affected() == 1)
+    }
+
+    pub(crate) async fn put_saga(
+        &mut self,
+        id: &str,
+        order_id: &str,
+        state: &str,
+        next_at: i64,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO sagas (id, order_id, state, began_at, next_at) VALUES (?, ?, ?, ?, ?)
+             ON CONFLICT (id) DO UPDATE SET state = excluded.state, next_at = excluded.next_at",
+        )
+        .bind(id)
+        .bind(order_id)
+        .bind(state)
+        .bind(self.stamp)
+        .bind(next_at)
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
+    /// A saga as it stands.
+    pub(crate) async fn saga(&mut self, id: &str) -> Result<Option<String>, StoreError> {
+        let row = sqlx::query_scalar("SELECT state FROM sagas WHERE id = ?").bind(id);
+        Ok(row.fetch_optional(&mut *self.tx).await?)
+    }
+
+    pub(crate) async fn end_saga(&mut self, id: &str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM sagas WHERE id = ?").bind(id).execute(&mut *self.tx).await?;
+        Ok(())
+    }
+
+    /// Has a pending effect asked about.
+    pub(crate) async fn watch_effect(
+        &mut self,
+        reference: &str,
+        order_id: &str,
+        next_at: i64,
+    ) -> Result<(), StoreError> {
+        let insert =
+            sqlx::query("INSERT OR REPLACE INTO pending_effects (reference, order_id, next_at) VALUES (?, ?, ?)");
+        insert.bind(reference).bind(order_id).bind(next_at).execute(&mut *self.tx).await?;
+        Ok(())
+    }
+
+    /// A pending effect has ended.
+    pub(crate) async fn forget_effect(&mut self, reference: &str) -> Result<bool, StoreError> {
+        let delete = sqlx::query("DELETE FROM pending_effects WHERE reference = ?");
+        Ok(delete.bind(reference).execute(&mut *self.tx).await?.rows_affected() == 1)
+    }
+
+    /// The orders that go by one version of the definition.
+    pub(crate) async fn orders_of(&mut self, process_version: u32) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query_scalar("SELECT id FROM orders WHERE process_version = ? ORDER BY id");
+        Ok(rows.bind(process_version).fetch_all(&mut *self.tx).await?)
     }
 
     /// Has the order's newest state sent to whoever listens.
@@ -334,7 +409,7 @@ impl Write {
     }
 
     pub(crate) async fn remember(&mut self, key: &str, operation: &Operation) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO operations (key, input_hash, status, reply, at) VALUES (?, ?, ?, ?, ?)")
+        sqlx::query("INSERT OR REPLACE INTO operations (key, input_hash, status, reply, at) VALUES (?, ?, ?, ?, ?)")
             .bind(key)
             .bind(&operation.input_hash)
             .bind(i64::from(operation.status))
@@ -351,19 +426,10 @@ impl Write {
         Ok(number.fetch_one(&mut *self.tx).await?)
     }
 
-    /// The products among these, as they are sold now.
-    pub(crate) async fn products(&mut self, skus: &[&str]) -> Result<HashMap<String, Product>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT sku, name, price, on_hand - reserved FROM products JOIN stock USING (sku)
-             WHERE sku IN (SELECT value FROM json_each(?))",
-        );
-        let rows = rows.bind(serde_json::to_string(skus)?).fetch_all(&mut *self.tx).await?;
-        let product = |row: &sqlx::sqlite::SqliteRow| Product {
-            name: row.get(1),
-            price: Amount::from_units(row.get(2)),
-            available: Amount::from_units(row.get(3)),
-        };
-        Ok(rows.iter().map(|row| (row.get(0), product(row))).collect())
+    /// Which of these products are known already.
+    pub(crate) async fn known_products(&mut self, skus: &[&str]) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query_scalar("SELECT sku FROM products WHERE sku IN (SELECT value FROM json_each(?))");
+        Ok(rows.bind(serde_json::to_string(skus)?).fetch_all(&mut *self.tx).await?)
     }
 
     /// Which of these orders exist already.
@@ -371,24 +437,13 @@ impl Write {
         let rows = sqlx::query_scalar("SELECT id FROM orders WHERE id IN (SELECT value FROM json_each(?))");
         Ok(rows.bind(serde_json::to_string(ids)?).fetch_all(&mut *self.tx).await?)
     }
+}
 
-    /// Adds products that are not known yet, with empty stock. `[sku, name, price units]` each; answers which were new.
-    pub(crate) async fn add_products(&mut self, products: &serde_json::Value) -> Result<Vec<String>, StoreError> {
-        let products = products.to_string();
-        let new = sqlx::query_scalar(
-            "INSERT INTO products (sku, name, price)
-             SELECT value->>0, value->>1, value->>2 FROM json_each(?) WHERE true
-             ON CONFLICT (sku) DO NOTHING RETURNING sku",
-        );
-        let new: Vec<String> = new.bind(&products).fetch_all(&mut *self.tx).await?;
-        sqlx::query(
-            "INSERT OR IGNORE INTO stock (sku, on_hand, reserved, damaged) SELECT value->>0, 0, 0, 0 FROM json_each(?)",
-        )
-        .bind(&products)
-        .execute(&mut *self.tx)
-        .await?;
-        Ok(new)
-    }
+const ORDER: &str = "SELECT document, process_version, saga FROM orders WHERE id = ?";
+
+fn stored(row: &sqlx::sqlite::SqliteRow) -> Result<Stored, StoreError> {
+    let order = serde_json::from_str(row.get(0))?;
+    Ok(Stored { order, process_version: row.get(1), saga: row.get(2) })
 }
 
 fn operation(row: sqlx::sqlite::SqliteRow) -> Operation {

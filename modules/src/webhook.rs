@@ -14,7 +14,7 @@ use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHO
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::retail::time;
+use crate::module::time;
 use crate::store::{Due, Store, StoreError};
 
 /// The longest a receiver may take.
@@ -58,11 +58,13 @@ pub(crate) struct Courier {
     url: reqwest::Url,
     signer: Webhook,
     retry: Retry,
+    /// Who says so.
+    source: String,
     wake: Notify,
 }
 
 impl Courier {
-    pub(crate) fn new(target: &WebhookTarget, retry: Retry) -> Result<Self, String> {
+    pub(crate) fn new(target: &WebhookTarget, retry: Retry, module: &str) -> Result<Self, String> {
         // A second installation is refused and changes nothing: the first one stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let url = reqwest::Url::parse(&target.url).map_err(|e| e.to_string())?;
@@ -72,7 +74,7 @@ impl Courier {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|e| e.to_string())?;
-        Ok(Self { client, url, signer, retry, wake: Notify::new() })
+        Ok(Self { client, url, signer, retry, source: format!("/modules/{module}"), wake: Notify::new() })
     }
 
     /// There is something new to send.
@@ -128,7 +130,7 @@ impl Courier {
         let event = CloudEvent {
             specversion: "1.0".into(),
             id: due.event_id.clone(),
-            source: "/modules/retail".into(),
+            source: self.source.clone(),
             event_type: ORDER_CHANGED.into(),
             subject: due.order_id.clone(),
             time: time(due.changed_at),

@@ -10,7 +10,7 @@ use base64::Engine;
 use bytes::Bytes;
 use order_contract::protocol::CloudEvent;
 use order_contract::{OrderStatus, PaymentStatus};
-use order_modules::retail::{Retry, WebhookTarget};
+use order_modules::{Retry, WebhookTarget};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -154,7 +154,7 @@ async fn a_webhook_is_signed_restates_the_order_and_comes_again_under_its_id() {
 #[tokio::test]
 async fn an_unpaid_order_expires_and_gives_everything_back() {
     let shop = Shop::open_with(|config| {
-        config.payment_window = Duration::ZERO;
+        config.settings.insert("payment_window".into(), "PT0S".into());
         config.sweep = Duration::from_millis(5);
     })
     .await

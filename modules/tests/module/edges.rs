@@ -1,12 +1,12 @@
 //! Strangers, other versions, limits, and the program itself.
 
+use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 use order_contract::protocol::{Descriptor, Problem};
-use order_modules::process::DefinitionError;
-use order_modules::retail::{Config, Retail, RetailError, StoreError, process};
+use order_modules::{Config, Line, Module, ModuleError, process};
 use reqwest::Response;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -85,71 +85,19 @@ async fn with_a_token_only_who_has_it_gets_in() {
 }
 
 #[tokio::test]
-async fn it_does_not_answer_strangers_nor_share_its_database() {
+async fn it_does_not_answer_strangers_nor_open_what_is_no_database() {
     let folder = tempfile::TempDir::new().unwrap();
-    let module = Retail::open(Config::new(folder.path().join("a.db"))).await.unwrap();
+    let config = |name: &str| Config::new(Line::Retail, folder.path().join(name));
+    let module = Module::open(config("a.db")).await.unwrap();
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let refused = module.serve(listener, CancellationToken::new()).await;
-    assert!(matches!(refused, Err(RetailError::Open(_))));
-    let second = Retail::open(Config::new(folder.path().join("a.db"))).await;
-    assert!(matches!(second, Err(RetailError::Store(StoreError::InUse(_)))));
-    let absent = Retail::open(Config::new(folder.path().join("no/such/folder/a.db"))).await;
-    assert!(matches!(absent, Err(RetailError::Store(StoreError::Lock(..)))));
+    assert!(matches!(refused, Err(ModuleError::Open(_))));
+    let absent = Module::open(config("no/such/folder/a.db")).await;
+    assert!(matches!(absent, Err(ModuleError::Store(_))));
     let no_database = folder.path().join("b.db");
     std::fs::write(&no_database, "this is no database, it is a text that is long enough to be read as one".repeat(9))
         .unwrap();
-    assert!(Retail::open(Config::new(no_database)).await.is_err());
-}
-
-#[test]
-fn a_definition_that_cannot_work_is_refused_with_the_reason() {
-    type Change = fn(&mut Value);
-    type Check = fn(&DefinitionError) -> bool;
-    fn add_state(process: &mut Value, name: &str, terminal: bool) {
-        let state = json!({ "name": name, "status": "UNKNOWN", "description": "", "terminal": terminal });
-        process["states"].as_array_mut().unwrap().push(state);
-    }
-    let json = serde_json::to_value(process().unwrap().definition()).unwrap();
-    let load = |change: Change| {
-        let mut changed = json.clone();
-        change(&mut changed);
-        order_modules::retail::check_process(&changed.to_string()).map(|_| ())
-    };
-    assert!(load(|_| ()).is_ok());
-    let cases: [(Change, Check); 8] = [
-        (|p| p["states"][0]["status"] = json!("PAID"), |e| matches!(e, DefinitionError::Read(_))),
-        (
-            |p| p["states"][1]["name"] = json!("PENDING_PAYMENT"),
-            |e| matches!(e, DefinitionError::StateTwice(s) if s == "PENDING_PAYMENT"),
-        ),
-        (
-            |p| p["transitions"][1]["to"][0] = json!("GONE"),
-            |e| matches!(e, DefinitionError::NoSuchState { state, .. } if state == "GONE"),
-        ),
-        (
-            |p| p["transitions"][1]["guards"] = json!(["LUCK"]),
-            |e| matches!(e, DefinitionError::NoSuchGuard { guard, .. } if guard == "LUCK"),
-        ),
-        (
-            |p| p["transitions"][1]["steps"] = json!(["pray"]),
-            |e| matches!(e, DefinitionError::NoSuchStep { step, .. } if step == "pray"),
-        ),
-        (|p| p["transitions"][1]["to"] = json!([]), |e| matches!(e, DefinitionError::NoTarget(a) if a == "pay")),
-        (
-            |p| p["transitions"][5]["from"] = json!(["SHIPPED"]),
-            |e| matches!(e, DefinitionError::Ambiguous { state, .. } if state == "SHIPPED"),
-        ),
-        (|p| add_state(p, "ISLAND", true), |e| matches!(e, DefinitionError::Unreachable(s) if s == "ISLAND")),
-    ];
-    for (change, expected) in cases {
-        let error = load(change).unwrap_err();
-        assert!(expected(&error), "{error:?}");
-    }
-    let stuck = load(|p| {
-        add_state(p, "LIMBO", false);
-        p["transitions"][3]["to"] = json!(["PICKING", "LIMBO"]);
-    });
-    assert!(matches!(stuck, Err(DefinitionError::DeadEnd(s)) if s == "LIMBO"));
+    assert!(Module::open(Config::new(Line::Retail, no_database)).await.is_err());
 }
 
 #[test]
@@ -160,7 +108,7 @@ fn the_program_shows_its_process() {
         String::from_utf8(run.unwrap().stdout).unwrap()
     };
     let shown: Value = serde_json::from_str(&show("json")).unwrap();
-    assert_eq!(shown, serde_json::to_value(process().unwrap().definition()).unwrap());
+    assert_eq!(shown, serde_json::to_value(process(Line::Retail, &BTreeMap::new()).unwrap().definition()).unwrap());
     let drawn = show("mermaid");
     for line in ["    [*] --> PENDING_PAYMENT: create\n", "    PICKING --> SHIPPED: ship\n", "    COMPLETED --> [*]\n"]
     {

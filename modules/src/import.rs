@@ -1,20 +1,22 @@
-//! Bringing orders in from elsewhere, with the life they already had.
+//! Bringing retail orders in from elsewhere, with the life they already had.
 //!
 //! It owns the way from an invoice to an order of this module: each is led through the same process as a new order, at
 //! the times of its history, so that its money, stock and timeline agree by construction. It refuses, one by one and
-//! with the reason, orders whose history the process does not allow. Webhooks are not sent for history.
+//! with the reason, orders whose history the process does not allow. The rules of today do not bind history: a return
+//! that the shop took is taken, however late it came. Webhooks are not sent and timers not set for history.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use order_contract::process::Trigger;
-use order_contract::{Address, Amount, Customer, Disposition, Quantity, SourceOrderId};
+use order_contract::{Address, Amount, Customer, Disposition, OrderSnapshot, Quantity, SourceOrderId};
 use serde_json::{Map, Value, json};
 
-use super::{Inner, Retail, order};
-use crate::ledger::{Booking, Movement, StockReason};
-use crate::process::{Ask, Moved, Refusal};
-use crate::store::StoreError;
+use crate::module::{Inner, Module, ModuleError, time};
+use crate::order;
+use crate::process::{Ask, Refusal, Settings};
+use crate::service::{self, Command, Entry, Facts, Goods, Product, Receipt};
+use crate::step;
 
 /// Orders of one transaction.
 const BATCH: usize = 500;
@@ -118,13 +120,13 @@ pub struct ImportReport {
     pub refused: Vec<(String, String)>,
 }
 
-impl Retail {
+impl Module {
     /// Stores orders with their history, 500 in a transaction. Orders whose number is known are left alone, so an
     /// import that broke off is simply repeated.
     ///
     /// # Errors
-    /// [`StoreError`]; the batches before stay.
-    pub async fn import(&self, orders: Vec<ImportedOrder>) -> Result<ImportReport, StoreError> {
+    /// [`ModuleError`]; the batches before stay.
+    pub async fn import(&self, orders: Vec<ImportedOrder>) -> Result<ImportReport, ModuleError> {
         let mut report = ImportReport::default();
         let mut orders = orders.into_iter().peekable();
         while orders.peek().is_some() {
@@ -143,27 +145,23 @@ impl Retail {
 }
 
 impl Inner {
-    async fn import_batch(&self, batch: &[ImportedOrder]) -> Result<ImportReport, StoreError> {
+    async fn import_batch(&self, batch: &[ImportedOrder]) -> Result<ImportReport, ModuleError> {
         let mut report = ImportReport::default();
         let count = i64::try_from(batch.len()).unwrap_or(i64::MAX);
         let mut write = self.store.begin(count).await?;
         let numbers: Vec<_> = batch.iter().map(|order| order.number.as_str()).collect();
         let mut known = write.known(&numbers).await?;
-        let mut bookings = Vec::new();
+        let (process, version) = self.current();
+        let mut lives = Vec::new();
         let mut received: BTreeMap<&str, (&ImportedLine, Quantity)> = BTreeMap::new();
-        let mut stamp = write.stamp;
         for imported in batch {
             if known.contains(&imported.number) {
                 report.known += 1;
                 continue;
             }
             match self.relive(imported) {
-                Ok((mut order, moves)) => {
-                    order.times.updated_at = super::time(stamp);
-                    stamp += 1;
-                    order.available_actions = self.process.available_actions(&order);
-                    write.put(&order).await?;
-                    bookings.extend(moves);
+                Ok(life) => {
+                    lives.push(life);
                     for line in &imported.lines {
                         received.entry(&line.sku).or_insert((line, Quantity::ZERO)).1 += line.quantity;
                     }
@@ -174,35 +172,69 @@ impl Inner {
                 Err(refusal) => report.refused.push((imported.number.clone(), refusal.to_string())),
             }
         }
-        let products = received.iter().map(|(sku, (line, _))| json!([sku, line.name(), line.unit_price.units()]));
-        let new = write.add_products(&Value::Array(products.collect())).await?;
-        let opening = new.iter().map(|sku| (sku.as_str(), Quantity::from(OPENING_STOCK)));
-        let receipts = received.iter().map(|(sku, (_, quantity))| (*sku, *quantity)).chain(opening);
-        let receipts = receipts.map(|(sku, quantity)| Booking {
-            order: None,
-            event: None,
-            at: write.stamp,
-            movement: Movement::Stock { sku: sku.into(), reason: StockReason::Receipt, quantity },
-        });
-        bookings.extend(receipts.collect::<Vec<_>>());
-        write.book(&bookings).await?;
+        self.receive(&mut write, batch, &received).await?;
+        let entries: Vec<_> = lives.iter().flat_map(|life| life.entries.iter().cloned()).collect();
+        let receipts = service::post_many(&mut write.tx, &entries, time(write.stamp)).await?;
+        if let Some(fault) = receipts.into_iter().find_map(Result::err) {
+            return Err(fault.into());
+        }
+        for (life, stamp) in lives.into_iter().zip(write.stamp..) {
+            let mut order = life.order;
+            order.times.updated_at = time(stamp);
+            order.available_actions = process.available_actions(&order, time(stamp));
+            write.put(&order, version, None).await?;
+        }
         write.commit().await?;
         Ok(report)
     }
 
+    /// Fills the house with what history sold, and an opening stock of what it has not seen before.
+    async fn receive(
+        &self,
+        write: &mut crate::store::Write,
+        batch: &[ImportedOrder],
+        received: &BTreeMap<&str, (&ImportedLine, Quantity)>,
+    ) -> Result<(), ModuleError> {
+        let skus: Vec<_> = received.keys().copied().collect();
+        let before = write.known_products(&skus).await?;
+        let new = received.iter().filter(|(sku, _)| !before.iter().any(|known| known == *sku));
+        let products: Vec<_> = new
+            .map(|(sku, (line, _))| Product {
+                sku: (*sku).to_owned(),
+                name: line.name().into(),
+                price: line.unit_price,
+                details: Map::new(),
+            })
+            .collect();
+        service::put_products(&mut write.tx, &products).await?;
+        let goods: Vec<_> = received
+            .iter()
+            .map(|(sku, (_, quantity))| {
+                let opening = if before.iter().any(|known| known == sku) { 0 } else { OPENING_STOCK };
+                Goods { sku: (*sku).to_owned(), quantity: *quantity + Quantity::from(opening) }
+            })
+            .collect();
+        if let (false, Some(first)) = (goods.is_empty(), batch.first()) {
+            let key = format!("import/{}/{}", first.number, write.stamp);
+            service::receive_goods(&mut write.tx, &key, &goods, time(write.stamp)).await?;
+        }
+        Ok(())
+    }
+
     /// Leads an order through its history.
-    fn relive(&self, imported: &ImportedOrder) -> Result<(order_contract::OrderSnapshot, Vec<Booking>), Refusal> {
+    fn relive(&self, imported: &ImportedOrder) -> Result<Life<'_>, Refusal> {
         let id = SourceOrderId::try_new(&*imported.number)
             .map_err(|e| Refusal::input("INVALID_INPUT", "/number", e.to_string()))?;
-        let mut draft = order::blank(id, imported.placed_at, self.config.currency);
+        let mut draft = order::blank(id, self.config.line.kind(), imported.placed_at, self.config.currency);
         if !(1..=LINES_MAX).contains(&imported.lines.len()) {
             let message = format!("An order has 1 to {LINES_MAX} lines.");
             return Err(Refusal::input("INVALID_INPUT", "/lines", message));
         }
         for (i, line) in imported.lines.iter().enumerate() {
-            order::pieces(line.quantity, &format!("/lines/{i}/quantity"))?;
+            step::pieces(line.quantity, &format!("/lines/{i}/quantity"))?;
             let price = Some(line.unit_price).filter(|price| !price.is_negative());
-            let line = price.and_then(|price| order::new_line(i, &line.sku, line.name(), line.quantity, price));
+            let id = (i + 1).to_string();
+            let line = price.and_then(|price| order::line(id, &line.sku, line.name(), line.quantity, price));
             let field = format!("/lines/{i}/unitPrice");
             draft.lines.push(line.ok_or_else(|| Refusal::input("INVALID_INPUT", field, "The price cannot be used."))?);
         }
@@ -210,12 +242,11 @@ impl Inner {
         if imported.country.is_some() || imported.country_code.is_some() {
             let (country, country_code) = (imported.country.clone(), imported.country_code.clone());
             let address = Address { country, country_code, ..Address::default() };
-            order::check_address("shippingAddress", Some(&address))?;
+            step::check_address("shippingAddress", Some(&address))?;
             draft.shipping_address = Some(address);
         }
-        order::sum_up(&mut draft);
-
-        let mut life = Life { inner: self, order: draft, bookings: Vec::new() };
+        let settings = self.current().0.settings().clone().without("return_window").without("points_per_unit");
+        let mut life = Life { inner: self, settings, order: draft, entries: Vec::new() };
         let placed = imported.placed_at;
         life.step("create", placed, json!({}))?;
         let stages: &[&str] = match &imported.state {
@@ -244,15 +275,17 @@ impl Inner {
             }
             life.step("receive_return", back.at, came)?;
         }
-        Ok((life.order, life.bookings))
+        Ok(life)
     }
 }
 
 /// An order on its way through its history.
 struct Life<'a> {
     inner: &'a Inner,
-    order: order_contract::OrderSnapshot,
-    bookings: Vec<Booking>,
+    settings: Settings,
+    order: OrderSnapshot,
+    /// What the services have to book.
+    entries: Vec<Entry>,
 }
 
 impl Life<'_> {
@@ -263,16 +296,35 @@ impl Life<'_> {
         }
         let input: Map<String, Value> = input.as_object().cloned().unwrap_or_default();
         let ask = Ask { action, input: &input, trigger: Trigger::Manual, now: at, actor: Some(ACTOR) };
-        let Moved { order, movements, .. } = self.inner.process.step_through(&self.order, &ask)?;
-        let event = order.events.last().map(|e| e.id.clone());
-        let id = order.source_order_id.to_string();
-        self.bookings.extend(movements.into_iter().map(|movement| Booking {
-            order: Some(id.clone()),
-            event: event.clone(),
-            at: at.timestamp_micros(),
-            movement,
-        }));
-        self.order = order;
+        let (process, _) = self.inner.current();
+        let mut planned = process.plan_with(&self.order, &ask, &Facts::default(), &self.settings)?;
+        let id = planned.order.source_order_id.to_string();
+        let event = planned.order.events.last().map_or("e0", |e| e.id.as_str()).to_owned();
+        let mut receipts = Vec::new();
+        // Nobody counts purchases of the past, and what is promised in history does not run out.
+        planned
+            .effects
+            .retain(|effect| !matches!(effect.command, Some(Command::Count { .. } | Command::Confirm { .. })));
+        for (index, effect) in planned.effects.iter_mut().enumerate() {
+            if let Some(Command::Reserve { until, .. }) = &mut effect.command {
+                *until = None;
+            }
+            let Some(command) = effect.command.clone() else { continue };
+            let key = format!("{id}/{event}/import/{index}");
+            let reference = format!("{}/{key}", command.service().as_str());
+            receipts.push(Ok(Receipt { reference, status: order_contract::EffectStatus::Done, data: Map::new() }));
+            self.entries.push(Entry { key, order: id.clone(), command });
+        }
+        self.order = process.receive(planned, &receipts, at).order;
         Ok(())
+    }
+}
+
+impl From<service::ServiceError> for ModuleError {
+    fn from(error: service::ServiceError) -> Self {
+        match error {
+            service::ServiceError::Fault(fault) => Self::Service(fault),
+            other => Self::Embedded(other),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Orders that had a life before they came here.
 
 use order_contract::{Amount, Disposition, FulfillmentStatus, OrderStatus, PaymentStatus, Quantity, ReturnStatus};
-use order_modules::retail::{ImportedLine, ImportedReturn, ImportedState};
+use order_modules::{ImportedLine, ImportedReturn, ImportedState};
 use serde_json::json;
 
 use crate::shop::{Shop, imported, placed};

@@ -66,9 +66,12 @@ async fn a_cancellation_gives_back_stock_and_money_and_says_so() {
     shop.done(&id, "pay", json!({ "amount": "7" })).await;
     let reply = shop.act(&id, "cancel", json!({ "reason": "changed my mind" })).await.reply;
     let told: Vec<_> = reply.effects.iter().map(|e| (e.description.as_str(), e.reference.as_deref())).collect();
-    let reference = format!("{id}/e3");
-    let reference = Some(reference.as_str());
-    assert_eq!(told, [("4 × A released", reference), ("7 GBP given back", reference)]);
+    let expected = [("4 × A released", "warehouse"), ("7 GBP given back (card)", "payment")];
+    for ((description, reference), (expected, service)) in told.iter().zip(expected) {
+        assert_eq!(*description, expected);
+        assert!(reference.unwrap().starts_with(&format!("{service}/{id}/e3/")), "{reference:?}");
+    }
+    assert_eq!(told.len(), 2);
     let order = reply.order.unwrap();
     assert_eq!(states(&order).0, "CANCELED");
     assert_eq!((order.payment_status, order.totals.due), (PaymentStatus::Refunded, Some(0.into())));
