@@ -84,6 +84,16 @@ fn optional(value: &Val) -> Result<Option<Decimal>, Error<Val>> {
     }
 }
 
+/// `is_zero`: null counts as nothing.
+pub(crate) fn is_zero(value: &Val) -> ValR<Val> {
+    Ok(Val::Bool(optional(value)?.is_none_or(|d| d.is_zero())))
+}
+
+/// `is_positive`
+pub(crate) fn is_positive(value: &Val) -> ValR<Val> {
+    Ok(Val::Bool(optional(value)?.is_some_and(|d| d > Decimal::ZERO)))
+}
+
 fn pair(a: &Val, b: &Val) -> Result<(Decimal, Decimal), Error<Val>> {
     Ok((optional(a)?.unwrap_or_default(), optional(b)?.unwrap_or_default()))
 }

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use order_contract::OrderSnapshot;
+use serde_json::{Value, json};
+
 use crate::package::Package;
+use crate::program::MapError;
 
 /// What one fixture showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,34 +19,45 @@ pub struct FixtureReport {
     pub warnings: Vec<String>,
     /// The canonical JSON of the mapped orders, one per line, or the rejections.
     pub mapped: String,
+    /// The mapped orders.
+    pub orders: Vec<Value>,
 }
 
-/// Maps every fixture and compares it with what is expected. A fixture whose expectation is `{"rejected": {...}}` must
-/// be refused at that path.
+/// What a document mapped to: each record's order, or why the document has no records.
+pub type Mapped = Result<Vec<Result<OrderSnapshot, MapError>>, MapError>;
+
+/// The paths of a package's fixtures: `fixtures/NAME.json`.
+pub fn fixtures(package: &Package) -> impl Iterator<Item = &str> {
+    package.paths().filter(|p| p.starts_with("fixtures/") && p.ends_with(".json") && !p.ends_with(".expected.json"))
+}
+
+/// Maps every fixture in this process and compares it with what is expected. A fixture whose expectation is
+/// `{"rejected": {...}}` must be refused at that path.
 #[must_use]
 pub fn check_fixtures(package: &Package) -> Vec<FixtureReport> {
-    let fixtures = package
-        .paths()
-        .filter(|p| p.starts_with("fixtures/") && p.ends_with(".json") && !p.ends_with(".expected.json"));
-    fixtures.map(|path| check(package, path)).collect()
+    let settings = package.settings(&BTreeMap::new()).unwrap_or_else(|_| "{}".into());
+    let map = |path: &str| -> Mapped {
+        let records = package.records(package.file(path).unwrap_or_default().as_bytes())?;
+        Ok(records.iter().map(|record| package.map(record, &settings)).collect())
+    };
+    fixtures(package).map(|path| check_fixture(package, path, map(path))).collect()
 }
 
-fn check(package: &Package, path: &str) -> FixtureReport {
-    let mut report =
-        FixtureReport { fixture: path.to_owned(), failures: Vec::new(), warnings: Vec::new(), mapped: String::new() };
-    let settings = match package.settings(&BTreeMap::new()) {
-        Ok(settings) => settings,
-        Err(error) => {
-            report.failures.push(error.to_string());
-            return report;
-        }
+/// Compares what a fixture mapped to with what is expected of it.
+#[must_use]
+pub fn check_fixture(package: &Package, path: &str, mapped: Mapped) -> FixtureReport {
+    let mut report = FixtureReport {
+        fixture: path.to_owned(),
+        failures: Vec::new(),
+        warnings: Vec::new(),
+        mapped: String::new(),
+        orders: Vec::new(),
     };
-    let records = package.records(package.file(path).unwrap_or_default().as_bytes());
-    let results: Vec<serde_json::Value> = match records {
-        Err(error) => vec![serde_json::json!({ "rejected": error.into_rejection() })],
+    let results: Vec<Value> = match mapped {
+        Err(error) => vec![json!({ "rejected": error.into_rejection() })],
         Ok(records) => records
-            .iter()
-            .map(|record| match package.map(record, &settings) {
+            .into_iter()
+            .map(|record| match record {
                 Ok(order) => {
                     report.warnings.extend(order.violations().into_iter().map(|v| {
                         format!(
@@ -50,9 +65,11 @@ fn check(package: &Package, path: &str) -> FixtureReport {
                             order.number, v.code, v.path, v.expected, v.actual
                         )
                     }));
-                    serde_json::to_value(order).unwrap_or_default()
+                    let order = serde_json::to_value(order).unwrap_or_default();
+                    report.orders.push(order.clone());
+                    order
                 }
-                Err(error) => serde_json::json!({ "rejected": error.into_rejection() }),
+                Err(error) => json!({ "rejected": error.into_rejection() }),
             })
             .collect(),
     };
@@ -65,15 +82,14 @@ fn check(package: &Package, path: &str) -> FixtureReport {
     }
     let expected_path = path.replace(".json", ".expected.json");
     let Some(expected) = package.file(&expected_path) else {
-        report
-            .failures
-            .push(format!("{expected_path} is missing: look at the mapped order, then keep it as that file"));
+        let hint = format!("{expected_path} is missing: look at what it maps to, then keep it with `check --accept`");
+        report.failures.push(hint);
         return report;
     };
-    match serde_json::from_str::<serde_json::Value>(expected) {
+    match serde_json::from_str::<Value>(expected) {
         Err(error) => report.failures.push(format!("{expected_path} is not JSON: {error}")),
         Ok(expected) => {
-            let expected = if let serde_json::Value::Array(list) = expected { list } else { vec![expected] };
+            let expected = if let Value::Array(list) = expected { list } else { vec![expected] };
             if expected.len() != results.len() {
                 report.failures.push(format!("expected {} orders, mapped {}", expected.len(), results.len()));
             }
@@ -86,8 +102,8 @@ fn check(package: &Package, path: &str) -> FixtureReport {
 }
 
 /// The differences of two documents, one line each: pointer, expected, got.
-fn difference(expected: &serde_json::Value, got: &serde_json::Value, path: &str, found: &mut Vec<String>) {
-    use serde_json::Value::{Array, Null, Object};
+fn difference(expected: &Value, got: &Value, path: &str, found: &mut Vec<String>) {
+    use Value::{Array, Null, Object};
     match (expected, got) {
         (Object(a), Object(b)) => {
             for key in a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))) {

@@ -3,16 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use order_contract::{OrderSnapshot, Rounding};
-use serde::Deserialize;
+use order_contract::{InvariantCheck, OrderSnapshot, Rounding, parse_snapshot};
 
+use crate::manifest::Manifest;
 use crate::program::{CompileError, MapError, Mapping};
 
 // `BUILTIN`: the files of each folder below adapters/, as (name, [(path, text)]).
 include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
-
-/// The manifest language this program understands.
-const SCHEMA: &str = "order-center.adapter/v1";
 
 /// Why a package cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,49 +42,6 @@ pub enum PackageError {
     /// A setting is not one of the manifest's, or lacks a value.
     #[error("{0}")]
     Setting(String),
-}
-
-/// `adapter.toml`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Manifest {
-    /// `order-center.adapter/v1`.
-    pub schema: String,
-    /// The adapter's name, as in its folder.
-    pub name: String,
-    /// Its semantic version.
-    pub version: String,
-    /// The platform, for people.
-    pub title: String,
-    /// What the operator of one source sets, by name.
-    #[serde(default)]
-    pub config: BTreeMap<String, Setting>,
-    /// How records become orders.
-    pub map: Map,
-}
-
-/// A setting of one source; the mapping sees it as `$config.NAME`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Setting {
-    /// What it is for.
-    pub description: String,
-    /// Its value when the operator sets none.
-    #[serde(default)]
-    pub default: Option<toml::Value>,
-}
-
-/// How records become orders.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Map {
-    /// The jq file that maps one record.
-    pub order: String,
-    /// A jq expression that gives the records of a document: one order, a list, or the platform's list envelope.
-    pub records: String,
-    /// What to do with amounts of more than four fraction digits.
-    #[serde(default)]
-    pub rounding: Rounding,
 }
 
 /// A loaded package with its compiled mapping.
@@ -156,10 +110,7 @@ impl Package {
     pub fn open(files: BTreeMap<String, String>) -> Result<Self, PackageError> {
         let file = |name: &str| files.get(name).ok_or_else(|| PackageError::Missing(name.to_owned()));
         let invalid = |reason: String| PackageError::Manifest { file: "adapter.toml".into(), reason };
-        let manifest: Manifest = toml::from_str(file("adapter.toml")?).map_err(|e| invalid(e.to_string()))?;
-        if manifest.schema != SCHEMA {
-            return Err(invalid(format!("schema is {:?}; this program understands {SCHEMA:?}", manifest.schema)));
-        }
+        let manifest = Manifest::parse(file("adapter.toml")?).map_err(invalid)?;
         let order = Mapping::compile(&manifest.map.order, file(&manifest.map.order)?).map_err(PackageError::Compile)?;
         let records =
             Mapping::compile("adapter.toml [map] records", &manifest.map.records).map_err(PackageError::Compile)?;
@@ -175,6 +126,20 @@ impl Package {
     /// The paths of its files.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)
+    }
+
+    /// The GraphQL documents of the package that hold an operation, each with its imports in place, or why that fails.
+    pub fn documents(&self) -> impl Iterator<Item = (&str, Result<String, String>)> {
+        let is_document = |path: &&str| path.starts_with("graphql/") && path.ends_with(".graphql");
+        let read = |path| crate::engine::document(self, path).map_err(|error| error.to_string());
+        let documents = self.paths().filter(is_document).map(move |path| (path, read(path)));
+        // A file of fragments alone is checked where it is imported.
+        documents.filter(|(_, text)| {
+            text.as_ref().map_or(true, |text| {
+                text.lines()
+                    .any(|line| ["query", "mutation", "{"].iter().any(|word| line.trim_start().starts_with(word)))
+            })
+        })
     }
 
     /// The settings of one source as JSON: those given, over the manifest's defaults.
@@ -197,12 +162,42 @@ impl Package {
         Ok(serde_json::Value::Object(values.collect()).to_string())
     }
 
+    /// The settings of a source that is to be plugged in: [`Self::settings`], with every required one there.
+    ///
+    /// # Errors
+    /// [`PackageError::Setting`] names the setting.
+    pub fn settings_of_source(&self, given: &BTreeMap<String, serde_json::Value>) -> Result<String, PackageError> {
+        let missing =
+            self.manifest.config.iter().find(|(name, setting)| setting.required && !given.contains_key(*name));
+        match missing {
+            Some((name, setting)) => Err(PackageError::Setting(format!(
+                "{} needs the setting {name:?}: {}",
+                self.manifest.name, setting.description
+            ))),
+            None => self.settings(given),
+        }
+    }
+
     /// The records of a document, each as JSON with the platform's own number literals.
     ///
     /// # Errors
     /// [`MapError`] when the document is not JSON.
     pub fn records(&self, document: &[u8]) -> Result<Vec<Vec<u8>>, MapError> {
         self.records.run_all(document, "{}")
+    }
+
+    /// Maps one record under a rounding rule of the source's own, with a notice for each amount that it changed.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    pub fn map_with(
+        &self,
+        record: &[u8],
+        settings: &str,
+        rounding: Rounding,
+    ) -> Result<(OrderSnapshot, Vec<InvariantCheck>), MapError> {
+        let json = self.order.run(record, settings)?;
+        parse_snapshot(&json, rounding).map_err(MapError::Order)
     }
 
     /// Maps one record.

@@ -8,12 +8,17 @@ use jaq_core::{Compiler, Ctx, Error, RunPtr, Vars, data, unwrap_valr};
 use jaq_json::{Num, Val, read};
 use order_contract::{Rejection, Rounding, parse_snapshot};
 
-use crate::decimal;
+use crate::{decimal, native};
 
 /// What every mapping may use besides jq's own filters.
 const PRELUDE: &str = include_str!("prelude.jq");
 /// The deepest nesting of a record: a parser that recurses must not be led to the end of its stack.
 const DEPTH_MAX: usize = 64;
+
+/// The longest program, in bytes, and the stack it is compiled on: enough for one that is nothing but nesting. The
+/// memory is touched only as far as it is used.
+const LENGTH_MAX: usize = 64 << 10;
+const COMPILER_STACK: usize = 1 << 30;
 
 type Data = data::JustLut<Val>;
 
@@ -47,6 +52,9 @@ pub enum MapError {
     /// A binary float stands in the result.
     #[error("MONEY_FLOAT at {0}: jq arithmetic made a binary float; use the dec_* functions on amounts")]
     Float(String),
+    /// The program went beyond a limit of the process it ran in, and was ended with it.
+    #[error("the mapping was stopped: {0}")]
+    Stopped(String),
     /// The result is not a canonical order.
     #[error("the mapped order is not valid: {0}")]
     Order(#[source] Rejection),
@@ -63,7 +71,7 @@ impl MapError {
                 value: "a binary float".into(),
                 rule: "MONEY_FLOAT: jq arithmetic made a binary float; use the dec_* functions on amounts".into(),
             },
-            other @ (Self::Input(_) | Self::Program(_) | Self::Refused(_) | Self::Results(_)) => {
+            other @ (Self::Input(_) | Self::Program(_) | Self::Refused(_) | Self::Results(_) | Self::Stopped(_)) => {
                 Rejection { path: String::new(), value: String::new(), rule: other.to_string() }
             }
         }
@@ -91,6 +99,35 @@ impl Mapping {
     /// # Errors
     /// [`CompileError`] names the line of the program.
     pub fn compile(file: &str, program: &str) -> Result<Self, CompileError> {
+        Self::compile_with(file, program, &["$config"])
+    }
+
+    /// Compiles a program that sees these variables.
+    ///
+    /// The compiler recurses as deep as the program is nested, so it gets a stack that a program of the allowed length
+    /// cannot exhaust.
+    pub(crate) fn compile_with(file: &str, program: &str, variables: &[&str]) -> Result<Self, CompileError> {
+        let fail = |message: String| CompileError { file: file.to_owned(), line: 1, message };
+        if program.len() > LENGTH_MAX {
+            return Err(fail(format!("the program has {} bytes, the limit is {LENGTH_MAX}", program.len())));
+        }
+        std::thread::scope(|scope| {
+            let compiler = std::thread::Builder::new().name("jq-compiler".into()).stack_size(COMPILER_STACK);
+            let compile = || Self::compile_on_this_stack(file, program, variables);
+            let compiling = compiler.spawn_scoped(scope, compile).map_err(|e| fail(format!("no thread: {e}")))?;
+            compiling.join().unwrap_or_else(|_| Err(fail("the compiler failed on it".into())))
+        })
+    }
+
+    /// Compiles a program as [`Self::compile`] does, on the stack of the caller: for a process that may die of it.
+    ///
+    /// # Errors
+    /// [`CompileError`].
+    pub fn compile_here(file: &str, program: &str) -> Result<Self, CompileError> {
+        Self::compile_on_this_stack(file, program, &["$config"])
+    }
+
+    fn compile_on_this_stack(file: &str, program: &str, variables: &[&str]) -> Result<Self, CompileError> {
         // One text, so that the program sees the prelude's definitions; line numbers are corrected for it.
         let code = format!("{PRELUDE}\n{program}");
         let at = |offset: usize, message: String| {
@@ -101,6 +138,7 @@ impl Mapping {
         let offset = |part: &str| part.as_ptr() as usize - code.as_ptr() as usize;
 
         let definitions = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
+        let definitions = definitions.filter(|d| !(d.args.is_empty() && native::REPLACED.contains(&d.name)));
         let arena = Arena::default();
         let modules =
             Loader::new(definitions).load(&arena, File { code: code.as_str(), path: () }).map_err(|errors| {
@@ -131,8 +169,10 @@ impl Mapping {
                 run::<Data>((name, arguments, fail))
             });
         let filter = Compiler::default()
-            .with_funs(allowed.chain(refused).chain(decimal::functions().into_iter().map(run)))
-            .with_global_vars(["$config"])
+            .with_funs(
+                allowed.chain(refused).chain(decimal::functions().into_iter().chain(native::functions()).map(run)),
+            )
+            .with_global_vars(variables.iter().copied())
             .compile(modules)
             .map_err(|errors| {
                 let first = errors.into_iter().flat_map(|(_, errors)| errors).next();
@@ -162,19 +202,24 @@ impl Mapping {
     /// # Errors
     /// [`MapError`].
     pub fn run_all(&self, document: &[u8], config: &str) -> Result<Vec<Vec<u8>>, MapError> {
-        check_depth(document)?;
-        let input = read::parse_single(document).map_err(|e| MapError::Input(e.to_string()))?;
-        let config = read::parse_single(config.as_bytes()).map_err(|e| MapError::Input(e.to_string()))?;
-        let context = Ctx::<Data>::new(&self.filter.lut, Vars::new([config]));
+        let results = self.values(parse(document)?, [parse(config.as_bytes())?])?;
+        results.iter().map(to_json).collect()
+    }
+
+    /// Every result of the program for a parsed input; the variables are those it was compiled with, in their order.
+    pub(crate) fn values(&self, input: Val, variables: impl IntoIterator<Item = Val>) -> Result<Vec<Val>, MapError> {
+        self.stream(input, variables).collect()
+    }
+
+    /// The same, one by one.
+    pub(crate) fn stream(
+        &self,
+        input: Val,
+        variables: impl IntoIterator<Item = Val>,
+    ) -> impl Iterator<Item = Result<Val, MapError>> + '_ {
+        let context = Ctx::<Data>::new(&self.filter.lut, Vars::new(variables));
         let results = self.filter.id.run((context, input)).map(unwrap_valr);
-        results
-            .map(|result| {
-                let value = result.map_err(|e| failure(&e.to_string()))?;
-                let mut json = String::with_capacity(4096);
-                write_json(&value, &mut json, &mut String::new())?;
-                Ok(json.into_bytes())
-            })
-            .collect()
+        results.map(|result| result.map_err(|e| failure(&e.to_string())))
     }
 
     /// Maps one record to a canonical order.
@@ -192,6 +237,19 @@ impl Mapping {
     }
 }
 
+/// A JSON document as a value; numbers keep their literals.
+pub(crate) fn parse(document: &[u8]) -> Result<Val, MapError> {
+    check_depth(document)?;
+    read::parse_single(document).map_err(|e| MapError::Input(e.to_string()))
+}
+
+/// A value as JSON; numbers keep their literals.
+pub(crate) fn to_json(value: &Val) -> Result<Vec<u8>, MapError> {
+    let mut json = String::with_capacity(4096);
+    write_json(value, &mut json, &mut String::new())?;
+    Ok(json.into_bytes())
+}
+
 /// A mapping refuses a record on purpose with an error that begins with these words; any other error is its fault.
 fn failure(message: &str) -> MapError {
     let message = shorten(message.trim_matches('"'));
@@ -202,8 +260,11 @@ fn shorten(message: &str) -> String {
     if message.chars().count() <= 300 { message.to_owned() } else { message.chars().take(299).chain(['…']).collect() }
 }
 
-/// Counts brackets outside strings, without recursion.
-fn check_depth(json: &[u8]) -> Result<(), MapError> {
+/// Counts brackets outside strings, without recursion: a parser must not be led to the end of its stack.
+///
+/// # Errors
+/// [`MapError::Input`] when the document is nested deeper than 64.
+pub fn check_depth(json: &[u8]) -> Result<(), MapError> {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
         match byte {
@@ -342,6 +403,19 @@ mod tests {
         assert_eq!((error.line, error.file.as_str()), (3, "map/order.jq"), "{error}");
         let error = Mapping::compile("map/order.jq", "{\n  a: .b,\n  c: (.d\n}").expect_err("unclosed");
         assert!(error.line >= 3, "{error}");
+    }
+
+    #[test]
+    fn a_program_that_is_nothing_but_nesting_ends_in_an_error_and_not_in_a_crash() {
+        for part in
+            ["[", "(", "{a:", "-", ".|", "try ", "if . then ", "reduce . as $x (", "def f: ", "\"\\(", "..,", "1+"]
+        {
+            let program = part.repeat((60 << 10) / part.len());
+            let outcome = Mapping::compile("order.jq", &format!("{program} ."));
+            assert!(outcome.is_err() || [".|", "-", "try ", "..,", "1+"].contains(&part), "{part}");
+        }
+        let error = Mapping::compile("order.jq", &" ".repeat(100_000)).expect_err("too long");
+        assert!(error.message.contains("limit"), "{error}");
     }
 
     #[test]

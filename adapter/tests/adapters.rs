@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use order_adapter::engine::Engine;
 use order_adapter::{MapError, Package, builtin_names, check_fixtures};
 
 fn root() -> PathBuf {
@@ -80,4 +81,21 @@ fn json_files(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+#[test]
+fn every_adapter_that_calls_its_platform_runs_with_what_an_operator_must_set() {
+    let mut running = 0;
+    for name in builtin_names() {
+        let package = Package::find(name).unwrap();
+        if package.manifest.http.is_none() {
+            continue;
+        }
+        let required = package.manifest.config.iter().filter(|(_, setting)| setting.required);
+        let settings = required.map(|(name, _)| (name.clone(), serde_json::json!("x"))).collect();
+        let engine = Engine::compile(&package, &settings).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        assert!(engine.base("https://shop.example/").is_ok(), "{name}");
+        running += 1;
+    }
+    assert!(running > 0);
 }

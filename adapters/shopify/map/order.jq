@@ -252,6 +252,7 @@ def order:
   | present | .lines //= [] | .times //= {};
 
 if type != "object" then error("a Shopify order is a JSON object")
+elif (.lineItems | type) == "object" and .lineItems.pageInfo.hasNextPage == true then error("the order has more than 250 lines, which one answer of Shopify does not hold")
 elif ([.id, .line_items, .lineItems, .total_price, .totalPriceSet] | all(. == null)) then error("not an order: it has no id, no lines and no total")
 elif (.lineItems? // .displayFinancialStatus? // .currencyCode? // .totalPriceSet?) != null then rest
 elif has("order_id") or has("abandoned_checkout_url") or has("invoice_url") or has("draft_order") then
@@ -259,4 +260,4 @@ elif has("order_id") or has("abandoned_checkout_url") or has("invoice_url") or h
 else . end
 | ((.presentment_currency | text) // .currency // (.total_price_set | within("shop_money") | .currency_code) // (.total_price_set | within("presentment_money") | .currency_code)) as $currency
 # An order without a real currency is refused there at once: its amounts mean nothing (masked or truncated bodies).
-| if ($currency | type) != "string" or ($currency | test("^[A-Z]{3}$") | not) then {sourceOrderId: (.id | text), currency: $currency} else order end
+| if ($currency | currency_code) == null then {sourceOrderId: (.id | text), currency: $currency} else order end

@@ -132,5 +132,5 @@ def order:
 
 if type != "object" then error("a Vendure order is a JSON object")
 elif .state == null and .code == null then error("not an order: it has neither a state nor a code")
-elif (.currencyCode | type) != "string" or (.currencyCode | test("^[A-Z]{3}$") | not) then {sourceOrderId: (.id | text), currency: .currencyCode}
+elif (.currencyCode | currency_code) == null then {sourceOrderId: (.id | text), currency: .currencyCode}
 else order end

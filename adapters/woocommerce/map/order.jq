@@ -7,9 +7,8 @@ def text: if . == null then null elif type == "string" then trim | if . == "" th
 def spaced: map(text | values) | if . == [] then null else join(" ") end;
 def cut: if . != null and length > 1000 then .[:1000] else . end;
 def number_or_null: if . == null or . == 0 or . == "0" or . == "" then null else tostring end;
-def dated: type == "string" and test("^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}:[0-9]{2}.*)?$");
 # A time that is none is passed on as it stands: the contract refuses it where it is.
-def at: text | if . == null then null elif dated then utc else . end;
+def at: text | if . == null then null elif is_time then utc else . end;
 def total(f): [f] | dec_sum;
 
 def states: {"auto-draft": "DRAFT", draft: "DRAFT", "checkout-draft": "DRAFT", pending: "PENDING_PAYMENT", failed: "PENDING_PAYMENT",
@@ -83,7 +82,7 @@ def order:
         else . end) as $payment
   | (.payment_method | text) as $method
   | {sourceOrderId: (.id | number_or_null), number: ((.number | text) // (.id | number_or_null)), currency: .currency,
-     version: ([.date_modified_gmt, .date_modified, .date_created_gmt, .date_created | text | values | select(dated)] | if . == [] then 0 else .[0] | micros end),
+     version: ([.date_modified_gmt, .date_modified, .date_created_gmt, .date_created | text | values | select(is_time)] | if . == [] then 0 else .[0] | micros end),
      kind: $config.kind, channel: (.created_via | text), pricesIncludeTax: false,
      sourceUrl: (($config.admin_url | blank_to_null) as $url | if $url then "\($url | rtrimstr("/"))/post.php?post=\(.id)&action=edit" else null end)}
   + {status: ($status | lookup(states)), paymentStatus: $payment,
@@ -119,5 +118,5 @@ def order:
 
 if type != "object" then error("a WooCommerce order is a JSON object")
 elif .currency == null and .total == null then error("not an order: it has neither a currency nor a total")
-elif (.currency | type) != "string" or (.currency | test("^[A-Z]{3}$") | not) then {sourceOrderId: (.id | number_or_null), currency}
+elif (.currency | currency_code) == null then {sourceOrderId: (.id | number_or_null), currency}
 else modern | order end
