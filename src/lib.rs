@@ -4,11 +4,14 @@
 //! above it, and a test holds them to it.
 
 pub mod database;
+pub mod mapping;
 pub mod source;
 pub mod conformance;
 pub mod index;
 pub mod ingest;
 pub mod operation;
+pub mod catalog;
+pub mod upkeep;
 pub mod graphql;
 pub mod config;
 pub mod http;

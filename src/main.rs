@@ -8,13 +8,25 @@ mod command;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use order_center::mapping::{WORKER_COMMAND, run_worker};
+
+fn main() -> ExitCode {
+    // A worker is one thread with limits of its own: it must not begin with the server's runtime.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == WORKER_COMMAND) {
+        return run_worker(arguments.next().as_deref().and_then(|memory| memory.to_str()));
+    }
+    run()
+}
 
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn run() -> ExitCode {
     match command::Cli::parse().run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("order-center: {error}");
+            if !error.was_told() {
+                eprintln!("order-center: {error}");
+            }
             ExitCode::FAILURE
         }
     }

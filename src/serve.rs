@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use order_contract::SourceKey;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -17,15 +18,19 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::catalog::{Catalog, CatalogError};
 use crate::config::{Config, ConfigError, DatabaseUrl};
 use crate::database::{Database, DatabaseError};
 use crate::graphql::Services;
 use crate::http::{ApiKeys, App, Behind, KeyError, listen, measure, router};
 use crate::index::Index;
 use crate::ingest::{Clock, Ingest};
+use crate::mapping::{Limits, Pool};
 use crate::operation::Operations;
+use crate::source::manifest::{ManifestConfigError, ManifestSource};
 use crate::source::protocol::{ProtocolClient, ProtocolConfigError};
-use crate::source::{Registry, Source};
+use crate::source::{OrderSource, Registry, Source, factory};
+use crate::upkeep::Upkeep;
 
 /// How long workers may take to reach a safe point. What they leave is taken up at the next start.
 const WORKERS_PATIENCE: Duration = Duration::from_secs(10);
@@ -41,12 +46,18 @@ pub enum StartError {
     /// A source cannot be plugged in.
     #[error("could not plug in a source")]
     Source(#[source] ProtocolConfigError),
+    /// A source that speaks through an adapter cannot be plugged in.
+    #[error("could not plug in the source {0}")]
+    Adapter(SourceKey, #[source] ManifestConfigError),
     /// The database cannot be opened.
     #[error("could not open the database {0}: check that it exists and that this user may read and write it")]
     Database(DatabaseUrl, #[source] DatabaseError),
     /// The database can be read only.
     #[error("the database {0} takes no writes: check permissions and free space, or give another with --database")]
     ReadOnly(DatabaseUrl, #[source] DatabaseError),
+    /// The registered sources cannot be read.
+    #[error("could not read the registered sources")]
+    Catalog(#[source] CatalogError),
     /// The keys cannot be read.
     #[error("could not look for API keys")]
     Keys(#[source] KeyError),
@@ -90,26 +101,89 @@ pub struct Center {
 /// # Errors
 /// [`StartError`] says what to do; nothing is left running.
 pub async fn start(config: Config) -> Result<Center, StartError> {
-    let registry = plug_in(&config)?;
+    let workers = Pool::new(Limits::default());
+    let registry = plug_in(&config, &workers)?;
     let database = open(&config).await?;
-    let started = start_on(config, registry, database.clone()).await;
+    let started = start_on(config, registry, database.clone(), &workers).await;
     if started.is_err() {
         database.close().await;
     }
     started
 }
 
-fn plug_in(config: &Config) -> Result<Registry, StartError> {
+fn plug_in(config: &Config, workers: &Pool) -> Result<Registry, StartError> {
     let sources = config.sources.iter().map(|source| {
-        let client = ProtocolClient::new(source.protocol()?).map_err(StartError::Source)?;
+        let (port, mapping): (Arc<dyn OrderSource>, String) = if source.is_protocol() {
+            let port = ProtocolClient::new(source.protocol()?).map_err(StartError::Source)?;
+            (Arc::new(port), source.mapping(factory::PROTOCOL))
+        } else {
+            let config = source.manifest(workers)?;
+            let package = config.package.clone();
+            let files = package.paths().filter(|path| factory::runs(path));
+            let content = factory::content_address(files.filter_map(|path| Some((path, package.file(path)?))));
+            let port = ManifestSource::new(config);
+            let port = port.map_err(|error| StartError::Adapter(source.key.clone(), error))?;
+            (Arc::new(port), source.mapping(&content))
+        };
         Ok(Source {
             key: source.key.clone(),
             title: source.title.clone().unwrap_or_else(|| source.key.to_string()),
             adapter: source.adapter.clone(),
-            port: Arc::new(client),
+            mapping,
+            port,
         })
     });
     Ok(Registry::new(sources.collect::<Result<Vec<_>, StartError>>()?))
+}
+
+/// What a command on the database works with, without a running center.
+pub struct Tools {
+    /// The database.
+    pub database: Database,
+    /// Every source.
+    pub registry: Registry,
+    /// Reads and quarantine.
+    pub ingest: Ingest,
+    /// Registered sources, adapters and runs.
+    pub catalog: Catalog,
+    /// Works runs off.
+    pub upkeep: Upkeep,
+}
+
+impl Tools {
+    /// Opens the configured database and plugs in every source.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn open(config: &Config) -> Result<Self, StartError> {
+        let workers = Pool::new(Limits::default());
+        let registry = plug_in(config, &workers)?;
+        let database = open(config).await?;
+        let index = Index::new(database.clone());
+        Self::over(config, registry, database, index, &workers).await
+    }
+
+    async fn over(
+        config: &Config,
+        registry: Registry,
+        database: Database,
+        index: Index,
+        workers: &Pool,
+    ) -> Result<Self, StartError> {
+        let clock: Clock = Arc::new(chrono::Utc::now);
+        let ingest = Ingest::new(database.clone(), index, registry.clone(), clock.clone(), config.ingest_limits());
+        let catalog = Catalog::new(database.clone(), registry.clone(), clock.clone(), config.catalog(workers)?);
+        catalog.converge().await.map_err(StartError::Catalog)?;
+        let upkeep = Upkeep::new(
+            database.clone(),
+            catalog.clone(),
+            ingest.clone(),
+            registry.clone(),
+            clock,
+            config.upkeep_limits(),
+        );
+        Ok(Self { database, registry, ingest, catalog, upkeep })
+    }
 }
 
 /// The configured database, open, up to date and proved to take writes.
@@ -127,7 +201,12 @@ pub async fn open(config: &Config) -> Result<Database, StartError> {
     Ok(database)
 }
 
-async fn start_on(config: Config, registry: Registry, database: Database) -> Result<Center, StartError> {
+async fn start_on(
+    config: Config,
+    registry: Registry,
+    database: Database,
+    workers: &Pool,
+) -> Result<Center, StartError> {
     let loopback = config.http.listen.ip().to_canonical().is_loopback();
     let open = !ApiKeys::new(database.clone()).any().await.map_err(StartError::Keys)?;
     if open && !loopback {
@@ -141,10 +220,11 @@ async fn start_on(config: Config, registry: Registry, database: Database) -> Res
     let clock: Clock = Arc::new(chrono::Utc::now);
     let limits = config.graphql_limits();
     let index = Index::new(database.clone());
-    let ingest = Ingest::new(database.clone(), index.clone(), registry.clone(), clock.clone(), config.ingest_limits());
+    let tools = Tools::over(&config, registry.clone(), database.clone(), index.clone(), workers).await?;
+    let Tools { ingest, catalog, upkeep, .. } = tools;
     let operations =
         Operations::new(database.clone(), ingest.clone(), registry.clone(), clock, config.operation_limits());
-    let services = Services { index, ingest, operations, registry };
+    let services = Services { index, ingest, operations, catalog, registry };
     let schema = crate::graphql::schema(services.clone(), limits);
 
     let (draining, abandon, stopping) = Default::default();
@@ -166,10 +246,13 @@ async fn start_on(config: Config, registry: Registry, database: Database) -> Res
     let server = listen::serve(listener, router(Arc::new(app)), config.http, ends, connections.clone());
     let server = tokio::spawn(server);
 
-    let (ingest, operations) = (services.ingest.clone(), services.operations.clone());
+    let (ingest, operations, catalog) =
+        (services.ingest.clone(), services.operations.clone(), services.catalog.clone());
     supervise("measurements", &workers, &stopping, measure::keep);
     supervise("ingest", &workers, &stopping, move |stop| ingest.clone().run(stop));
     supervise("operations", &workers, &stopping, move |stop| operations.clone().run(stop));
+    supervise("catalog", &workers, &stopping, move |stop| catalog.clone().follow(stop));
+    supervise("upkeep", &workers, &stopping, move |stop| upkeep.clone().run(stop));
     Ok(Center {
         address,
         open,

@@ -8,7 +8,7 @@ use crate::database::{Database, DatabaseError, Dialect};
 const MICROS_PER_TICK: u64 = 10_000;
 
 /// User and system time of a process since its start, in µs; none where there is no `/proc`.
-fn of_process(process: &str) -> Option<u64> {
+pub(super) fn of_process(process: &str) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name, in parentheses, may hold spaces; after it come the state and eleven numbers, then the two.
     let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);

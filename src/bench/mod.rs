@@ -8,6 +8,7 @@ mod bulk;
 mod client;
 mod cpu;
 mod load;
+mod mapping;
 mod page;
 mod rest;
 mod seek;
@@ -20,6 +21,7 @@ use crate::index::{Filter, Index, IndexError};
 use crate::serve::StartError;
 
 pub use client::client;
+pub use mapping::mapping;
 
 /// Orders before the first measurement of pages; what is loaded beyond shows how pages grow.
 const SAMPLE: u64 = 100_000;

@@ -5,6 +5,7 @@ mod bench;
 mod key;
 mod module;
 mod serve;
+mod source;
 
 use std::fmt;
 use std::io::{ErrorKind, Write as _};
@@ -37,6 +38,9 @@ enum Command {
     /// Creates, lists and revokes API keys.
     #[command(subcommand)]
     Key(key::Command),
+    /// Registers, changes and looks after sources.
+    #[command(subcommand)]
+    Source(source::Command),
     /// For teams that write an order module.
     #[command(subcommand)]
     Module(module::Command),
@@ -81,6 +85,8 @@ enum Schema {
     OrderSnapshot,
     /// The OpenAPI document of the Order Module Protocol.
     OrderModule,
+    /// The JSON Schema of an adapter's manifest, adapter.toml.
+    Adapter,
 }
 
 impl Cli {
@@ -88,8 +94,9 @@ impl Cli {
         match self.command {
             Command::Serve { settings, listen } => serve::run(settings.load(listen.as_deref())?).await,
             Command::Key(command) => command.run().await,
+            Command::Source(command) => command.run().await,
             Command::Module(command) => command.run().await,
-            Command::Adapter(command) => command.run(),
+            Command::Adapter(command) => command.run().await,
             Command::Bench(options) => bench::run(options).await,
             Command::BenchClient => Ok(order_center::bench::client()?),
             Command::Schema { what } => print_schema(what),
@@ -102,6 +109,7 @@ fn print_schema(what: Schema) -> Result<(), Failure> {
         Schema::Graphql => order_center::graphql::sdl(),
         Schema::OrderSnapshot => format!("{:#}\n", order_contract::schema::order_snapshot()),
         Schema::OrderModule => format!("{:#}\n", order_contract::openapi::order_module()),
+        Schema::Adapter => format!("{:#}\n", order_adapter::manifest::json_schema()),
     })
 }
 
@@ -116,6 +124,18 @@ fn print(text: &str) -> Result<(), Failure> {
 /// Why a command failed: one line with everything that caused it.
 #[derive(Debug)]
 pub(crate) struct Failure(String);
+
+impl Failure {
+    /// A failure whose reasons stand on standard error already, in the form that the command promises.
+    fn told() -> Self {
+        Self(String::new())
+    }
+
+    /// Whether there is nothing left to say.
+    pub(crate) fn was_told(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {

@@ -4,24 +4,33 @@
 //! keys it does not know, zeros where nothing would work, and secrets written down instead of referred to. That is so
 //! that a typing error ends at start with one clear line and not as a limit that is silently not there.
 
+mod catalog;
 mod secret;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Env, Format as _, Toml};
+use order_adapter::Package;
 use order_contract::{Rounding, SourceKey};
 use serde::{Deserialize, Serialize};
 
 use crate::database::PoolLimits;
 use crate::graphql::GraphqlLimits;
 use crate::ingest::IngestLimits;
+use crate::mapping::Pool;
 use crate::operation::OperationLimits;
+use crate::source::egress::Reach;
+use crate::source::factory;
+use crate::source::manifest::ManifestConfig;
 use crate::source::protocol::ProtocolConfig;
 
+pub use catalog::CatalogSection;
 pub use secret::{DatabaseUrl, SecretRef};
 
 /// The file that is read when none is named.
@@ -62,6 +71,8 @@ pub struct Config {
     pub ingest: IngestConfig,
     /// How actions are delegated.
     pub operation: OperationConfig,
+    /// Sources registered while the center runs, and the upkeep of all.
+    pub catalog: CatalogSection,
     /// What is written to standard error.
     pub log: LogConfig,
     /// The modules that own the orders.
@@ -306,11 +317,17 @@ pub struct SourceConfig {
     /// Its name for people; the key when absent.
     #[serde(default)]
     pub title: Option<String>,
-    /// What speaks to it.
+    /// What speaks to it: `protocol`, an adapter by name, or the folder of one.
     #[serde(default = "protocol")]
     pub adapter: String,
     /// Where its API begins.
     pub url: String,
+    /// What its adapter wants to be told, by name.
+    #[serde(default)]
+    pub settings: BTreeMap<String, serde_json::Value>,
+    /// The secrets its adapter wants, by name.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, SecretRef>,
     /// Its bearer token.
     #[serde(default)]
     pub token: Option<SecretRef>,
@@ -349,6 +366,8 @@ impl SourceConfig {
             title: None,
             adapter: protocol(),
             url: url.into(),
+            settings: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             token: None,
             webhook_secrets: Vec::new(),
             rounding: Rounding::default(),
@@ -357,15 +376,24 @@ impl SourceConfig {
         }
     }
 
+    /// What its orders are mapped with: this adapter, by name or content, and its settings.
+    #[must_use]
+    pub fn mapping(&self, adapter: &str) -> String {
+        let rounding = serde_json::to_value(self.rounding).unwrap_or_default();
+        let mut settings: serde_json::Map<_, _> = self.settings.clone().into_iter().collect();
+        settings.insert("rounding".to_owned(), rounding);
+        factory::mapping(adapter, &settings)
+    }
+
     /// What the protocol client needs, secrets read.
     ///
     /// # Errors
-    /// [`ConfigError`] when the adapter is not known, the URL is none or a secret is absent.
+    /// [`ConfigError`] when the URL is none, a secret is absent, or something is set that belongs to adapters.
     pub fn protocol(&self) -> Result<ProtocolConfig, ConfigError> {
         let key = &self.key;
-        if self.adapter != "protocol" {
-            let adapter = &self.adapter;
-            return Err(invalid(format!("source {key}: there is no adapter `{adapter}`; known is `protocol`")));
+        if !self.settings.is_empty() || !self.secrets.is_empty() {
+            let reason = "`settings` and `secrets` belong to adapters; the protocol takes `token`";
+            return Err(invalid(format!("source {key}: {reason}")));
         }
         let base_url: reqwest::Url =
             self.url.parse().map_err(|e| invalid(format!("source {key}: url {:?} is no URL: {e}", self.url)))?;
@@ -383,6 +411,41 @@ impl SourceConfig {
             rounding: self.rounding,
             timeout: Duration::from_millis(self.timeout_ms),
             body_bytes_max: self.body_bytes_max,
+            reach: Reach::Private,
+        })
+    }
+}
+
+impl SourceConfig {
+    /// Whether it speaks the Order Module Protocol.
+    #[must_use]
+    pub fn is_protocol(&self) -> bool {
+        self.adapter == protocol()
+    }
+
+    /// What the manifest engine needs, the adapter loaded and secrets read. Its mapping runs in `workers`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when there is no such adapter or a secret is absent.
+    pub fn manifest(&self, workers: &Pool) -> Result<ManifestConfig, ConfigError> {
+        let key = &self.key;
+        if self.token.is_some() {
+            return Err(invalid(format!("source {key}: `token` belongs to the protocol; an adapter takes `secrets`")));
+        }
+        let package = Package::find(&self.adapter).map_err(|error| invalid(format!("source {key}: {error}")))?;
+        let secrets = self.secrets.iter().map(|(name, secret)| Ok((name.clone(), secret.resolve()?)));
+        Ok(ManifestConfig {
+            source: key.clone(),
+            package: Arc::new(package),
+            workers: workers.clone(),
+            url: self.url.clone(),
+            settings: self.settings.clone(),
+            secrets: secrets.collect::<Result<_, ConfigError>>()?,
+            webhook_secrets: self.webhook_secrets.iter().map(SecretRef::resolve).collect::<Result<_, _>>()?,
+            rounding: self.rounding,
+            timeout: Duration::from_millis(self.timeout_ms),
+            body_bytes_max: self.body_bytes_max,
+            reach: Reach::Private,
         })
     }
 }
@@ -496,14 +559,17 @@ impl Config {
     }
 }
 
-/// Nothing works with a limit of nothing; only the overlap may be none.
+/// Nothing works with a limit of nothing; only the overlap may be none, and what adapters take is theirs to check.
 fn find_zero(value: &serde_json::Value, path: String) -> Option<String> {
     match value {
         serde_json::Value::Object(fields) => fields.iter().find_map(|(name, value)| {
             find_zero(value, if path.is_empty() { name.clone() } else { format!("{path}.{name}") })
         }),
         serde_json::Value::Array(items) => items.iter().find_map(|item| find_zero(item, path.clone())),
-        serde_json::Value::Number(number) => (number.as_u64() == Some(0) && path != "ingest.overlap_s").then_some(path),
+        serde_json::Value::Number(number) => {
+            (number.as_u64() == Some(0) && path != "ingest.overlap_s" && !path.starts_with("sources.settings."))
+                .then_some(path)
+        }
         _ => None,
     }
 }

@@ -35,6 +35,11 @@ fn keys_of(value: &Value) -> BTreeSet<String> {
     into
 }
 
+/// Nothing is mapped here, so none of them starts.
+fn workers() -> crate::mapping::Pool {
+    crate::mapping::Pool::new(crate::mapping::Limits::default())
+}
+
 #[test]
 fn the_sample_names_every_key_with_its_default() {
     let defaults = serde_json::to_value(Config::default()).unwrap();
@@ -48,13 +53,15 @@ fn the_sample_names_every_key_with_its_default() {
 #[test]
 fn the_sample_names_every_key_of_a_source_with_its_default() {
     let (_, commented) = SAMPLE.split_once("# [[sources]]").unwrap();
-    let entry: String = commented.lines().map(|line| line.trim_start_matches("# ").to_owned() + "\n").collect();
+    // The first entry is of the protocol, with every default; what only adapters take stands in the second.
+    let (first, _) = commented.split_once("\n#\n").unwrap();
+    let entry: String = first.lines().map(|line| line.trim_start_matches("# ").to_owned() + "\n").collect();
     let config = load(&format!("[[sources]]\n{entry}")).unwrap();
     let source = &config.sources[0];
     let defaults = serde_json::to_value(SourceConfig::new(source.key.clone(), source.url.clone())).unwrap();
     let mut given = serde_json::to_value(source).unwrap();
     for key in keys_of(&defaults) {
-        assert!(entry.contains(&format!("{} = ", key.trim_start_matches('.'))), "{key} is not in the sample");
+        assert!(commented.contains(&format!("{} = ", key.trim_start_matches('.'))), "{key} is not in the sample");
     }
     for free in ["title", "token", "webhook_secrets"] {
         given[free] = defaults[free].clone();
@@ -125,5 +132,31 @@ fn an_address_of_a_source_must_be_one() {
         assert!(complaint.contains(part), "{complaint}");
     }
     let config = load("[[sources]]\nkey='a'\nurl='http://x'\nadapter='soap'").unwrap();
-    assert!(config.sources[0].protocol().unwrap_err().to_string().contains("`soap`"));
+    assert!(config.sources[0].manifest(&workers()).unwrap_err().to_string().contains("there is no adapter \"soap\""));
+}
+
+#[test]
+fn an_adapter_takes_settings_and_secrets_and_the_protocol_does_not() {
+    let shop = "[[sources]]\nkey='a'\nurl='http://x'\nsettings={money_precision=0}\n";
+    let config = load(&format!("{shop}adapter='vendure'\nsecrets={{api_key='env:ORDER_CENTER_NOT_SET'}}")).unwrap();
+    let complaint = config.sources[0].manifest(&workers()).unwrap_err().to_string();
+    assert!(complaint.contains("env:ORDER_CENTER_NOT_SET"), "{complaint}");
+    let config = load(&format!("{shop}adapter='vendure'")).unwrap();
+    let plugged = config.sources[0].manifest(&workers()).unwrap();
+    assert_eq!(
+        (plugged.package.manifest.name.as_str(), plugged.settings["money_precision"].as_u64()),
+        ("vendure", Some(0))
+    );
+    for (toml, part) in
+        [(shop.to_owned(), "`settings`"), (format!("{shop}adapter='vendure'\ntoken='env:X'"), "`token`")]
+    {
+        let config = load(&toml).unwrap();
+        let source = &config.sources[0];
+        let complaint = if source.is_protocol() {
+            source.protocol().unwrap_err()
+        } else {
+            source.manifest(&workers()).unwrap_err()
+        };
+        assert!(complaint.to_string().contains(part), "{complaint}");
+    }
 }

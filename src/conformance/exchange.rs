@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::report::{Miss, fail, skip};
 use super::{ConformanceError, Options};
+use crate::source::egress::Reach;
 use crate::source::wire::{Answer, Wire};
 
 /// The largest answer the suite reads: a page of a thousand large orders.
@@ -34,7 +35,7 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(options: Options) -> Result<Self, ConformanceError> {
-        let wire = |token| Wire::new(options.base_url.clone(), token, options.timeout, BODY_BYTES_MAX);
+        let wire = |token| Wire::new(options.base_url.clone(), token, options.timeout, BODY_BYTES_MAX, Reach::Private);
         let wires = wire(options.token.clone()).and_then(|known| Ok((known, wire(None)?)));
         let (wire, stranger) = wires.map_err(ConformanceError::BaseUrl)?;
         Ok(Self { options, wire, stranger, descriptor: None, process: None, orders: Vec::new(), created: Vec::new() })

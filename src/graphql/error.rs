@@ -11,6 +11,7 @@ use async_graphql::{
 };
 
 use super::{Principal, Role};
+use crate::catalog::CatalogError;
 use crate::database::DatabaseError;
 use crate::index::IndexError;
 use crate::ingest::IngestError;
@@ -132,10 +133,11 @@ pub(super) fn index(cause: IndexError) -> Error {
 pub(super) fn source(cause: &SourceError) -> Error {
     tracing::warn!(error = %cause, "a source did not answer a field");
     let message = match cause {
-        SourceError::RateLimited { .. } => cause.to_string(),
+        SourceError::RateLimited { .. } | SourceError::Unplugged { .. } => cause.to_string(),
         SourceError::Unreachable(key, _) => format!("{key} does not answer now; what the center has is still there"),
         SourceError::Status(key, _)
         | SourceError::Unauthorized(key)
+        | SourceError::Refused { source_key: key, .. }
         | SourceError::Malformed { source_key: key, .. }
         | SourceError::TooLarge { source_key: key, .. } => {
             format!("{key} did not answer as it should; what the center has is still there")
@@ -153,6 +155,15 @@ pub(super) fn ingest(cause: IngestError) -> Error {
         IngestError::Record(_, ref e) => database(e, &cause, DATABASE_DOWN),
         IngestError::Leased(_) => error(SERVICE_UNAVAILABLE, cause.to_string()),
         IngestError::Event(_) | IngestError::Row(_) => internal(&cause),
+    }
+}
+
+/// An error of the catalog that is not told as a refusal.
+pub(super) fn catalog(cause: CatalogError) -> Error {
+    match &cause {
+        CatalogError::Database(_, e) => database(e, &cause, DATABASE_DOWN),
+        CatalogError::Row(_) => internal(&cause),
+        _ => bad_input(cause.to_string()),
     }
 }
 

@@ -37,6 +37,16 @@ pub(super) fn operation(id: &str) -> ID {
     ID(format!("op_{id}"))
 }
 
+/// The id of a run.
+pub(super) fn run(id: &str) -> ID {
+    ID(format!("run_{id}"))
+}
+
+/// The catalog's id of a run; none where the center never issued it.
+pub(super) fn parse_run(id: &str) -> Option<&str> {
+    id.strip_prefix("run_").filter(|id| !id.is_empty() && id.len() <= 64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{GlobalId, operation, source};

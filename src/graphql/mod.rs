@@ -12,6 +12,8 @@ mod filter;
 mod id;
 mod limits;
 mod mutation;
+mod administration;
+mod catalog;
 mod node;
 mod object;
 mod operation;
@@ -28,12 +30,13 @@ mod vocabulary;
 
 use async_graphql::{SDLExportOptions, SchemaBuilder};
 
+use crate::catalog::Catalog;
 use crate::index::Index;
 use crate::ingest::Ingest;
 use crate::operation::Operations;
 use crate::source::Registry;
 
-pub use mutation::Mutation;
+pub use administration::Mutation;
 pub use query::Query;
 pub use response::response_json;
 pub use subscription::Subscription;
@@ -76,6 +79,8 @@ pub struct Services {
     pub ingest: Ingest,
     /// The ledger.
     pub operations: Operations,
+    /// Registered sources, adapters and runs.
+    pub catalog: Catalog,
     /// The sources.
     pub registry: Registry,
 }
@@ -131,5 +136,5 @@ pub fn sdl() -> String {
 }
 
 fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
-    Schema::build(Query, Mutation, Subscription).enable_federation().disable_suggestions()
+    Schema::build(Query, Mutation::default(), Subscription).enable_federation().disable_suggestions()
 }

@@ -1,4 +1,4 @@
-//! `Mutation`: one field per action of an order's life, and what operators do with sources.
+//! One mutation per action of an order's life.
 //!
 //! It owns the inputs and the payload. It refuses to judge whether an action is allowed: the owner does, and its
 //! refusal is a `userErrors` entry, never a top-level error. That is so that a client can tell a business answer from a
@@ -9,17 +9,18 @@ use order_contract::{ActionName, IdempotencyKey, OrderId, SourceKey, SourceVersi
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::error::{self, Fallible, bad_input, require};
+use super::error::{self, Fallible, require};
 use super::id::GlobalId;
 use super::operation::{Operation, UserError, find_order};
 use super::order::Order;
 use super::scalar::{Decimal, Json, Long};
-use super::source::{Source, Sources};
+use super::vocabulary::OperationVerdict;
 use super::{Role, Services, Traceparent};
 use crate::operation::{Intent, OperationError};
 
-/// The root of all writes.
-pub struct Mutation;
+/// What is asked of the owners of orders.
+#[derive(Default)]
+pub(super) struct Acting;
 
 /// What every action on an order takes.
 #[derive(InputObject)]
@@ -275,34 +276,8 @@ struct OrderActionPayload {
     user_errors: Vec<UserError>,
 }
 
-/// What a pass over a source's changes did.
-#[derive(SimpleObject)]
-struct PollSourcePayload {
-    /// The source.
-    source: Option<Source>,
-    /// Orders read from it.
-    read: Long,
-    /// Orders stored as new or newer.
-    stored: Long,
-    /// Inputs put into quarantine.
-    quarantined: Long,
-    /// Whether the pass reached its end.
-    complete: bool,
-}
-
-/// What a replay of quarantine did.
-#[derive(SimpleObject)]
-struct ReplayQuarantinePayload {
-    /// The source.
-    source: Option<Source>,
-    /// Inputs that are now resolved.
-    resolved: Long,
-}
-
-/// What can be asked of the owners of orders, and what operators do with sources. Every action takes an idempotency key
-/// and answers with the order, the recorded operation and, where the owner refused, `userErrors`.
 #[Object]
-impl Mutation {
+impl Acting {
     /// Places an order in a source. For operators, like every action.
     async fn create_order(
         &self,
@@ -412,33 +387,6 @@ impl Mutation {
         act(ctx, &input.action, Map::new(), input.ask).await
     }
 
-    /// Stops polling a source until it is resumed. Webhooks are still taken. For admins.
-    async fn pause_source(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The source's key.")] key: String,
-    ) -> Fallible<Source> {
-        Fallible(set_paused(ctx, &key, true).await)
-    }
-
-    /// Polls a paused source again. For admins.
-    async fn resume_source(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The source's key.")] key: String,
-    ) -> Fallible<Source> {
-        Fallible(set_paused(ctx, &key, false).await)
-    }
-
-    /// Runs a pass over a source's changes now. For operators.
-    async fn poll_source(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The source's key.")] key: String,
-    ) -> Fallible<PollSourcePayload> {
-        Fallible(poll(ctx, &key).await.map(Some))
-    }
-
     /// Reads an order from its owner now, stores it and returns it. For operators.
     async fn refresh_order(
         &self,
@@ -448,23 +396,16 @@ impl Mutation {
         Fallible(refresh(ctx, &id).await)
     }
 
-    /// Tries quarantined inputs of a source again, after a mapping or the source was fixed. For operators.
-    async fn replay_quarantine(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The source's key.")] key: String,
-        #[graphql(desc = "Which ones, at most 500; every open one unless told.")] ids: Option<Vec<ID>>,
-    ) -> Fallible<ReplayQuarantinePayload> {
-        Fallible(replay(ctx, &key, ids.unwrap_or_default()).await.map(Some))
-    }
-
     /// Asks the owner now what became of an operation in doubt. For operators.
     async fn settle_operation(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The operation's global id.")] id: ID,
+        #[graphql(desc = "What you found at the owner yourself: ends the doubt without asking.")] verdict: Option<
+            OperationVerdict,
+        >,
     ) -> Fallible<Operation> {
-        Fallible(settle(ctx, &id).await)
+        Fallible(settle(ctx, &id, verdict).await)
     }
 }
 
@@ -592,33 +533,6 @@ fn no_such_order() -> UserError {
     UserError::new("ORDER_NOT_FOUND", "there is no such order", &["input", "id"])
 }
 
-fn source_key(ctx: &Context<'_>, key: &str) -> Result<SourceKey, Error> {
-    SourceKey::try_new(key)
-        .ok()
-        .filter(|key| ctx.data_unchecked::<Sources>().get(key).is_some())
-        .ok_or_else(|| bad_input("there is no source of this key: `sources` lists them"))
-}
-
-async fn set_paused(ctx: &Context<'_>, key: &str, paused: bool) -> Result<Option<Source>, Error> {
-    require(ctx, Role::Admin)?;
-    let key = source_key(ctx, key)?;
-    ctx.data_unchecked::<Services>().ingest.set_paused(&key, paused).await.map_err(error::ingest)?;
-    Ok(ctx.data_unchecked::<Sources>().get(&key))
-}
-
-async fn poll(ctx: &Context<'_>, key: &str) -> Result<PollSourcePayload, Error> {
-    require(ctx, Role::Operator)?;
-    let key = source_key(ctx, key)?;
-    let report = ctx.data_unchecked::<Services>().ingest.poll(&key).await.map_err(error::ingest)?;
-    Ok(PollSourcePayload {
-        source: ctx.data_unchecked::<Sources>().get(&key),
-        read: Long::count(report.read),
-        stored: Long::count(report.stored),
-        quarantined: Long::count(report.quarantined),
-        complete: report.complete,
-    })
-}
-
 async fn refresh(ctx: &Context<'_>, id: &str) -> Result<Option<Order>, Error> {
     require(ctx, Role::Operator)?;
     match OrderId::parse(id) {
@@ -627,21 +541,13 @@ async fn refresh(ctx: &Context<'_>, id: &str) -> Result<Option<Order>, Error> {
     }
 }
 
-async fn replay(ctx: &Context<'_>, key: &str, ids: Vec<ID>) -> Result<ReplayQuarantinePayload, Error> {
-    require(ctx, Role::Operator)?;
-    let key = source_key(ctx, key)?;
-    if ids.len() > 500 {
-        return Err(bad_input("at most 500 ids at once"));
-    }
-    let ids: Vec<String> = ids.into_iter().map(|id| id.0).collect();
-    let services = ctx.data_unchecked::<Services>();
-    let resolved = services.ingest.replay_quarantine(&key, &ids).await.map_err(error::ingest)?;
-    Ok(ReplayQuarantinePayload { source: ctx.data_unchecked::<Sources>().get(&key), resolved: Long::count(resolved) })
-}
-
-async fn settle(ctx: &Context<'_>, id: &str) -> Result<Option<Operation>, Error> {
-    require(ctx, Role::Operator)?;
+async fn settle(ctx: &Context<'_>, id: &str, verdict: Option<OperationVerdict>) -> Result<Option<Operation>, Error> {
+    let actor = &require(ctx, Role::Operator)?.name;
     let Some(GlobalId::Operation(id)) = GlobalId::parse(id) else { return Ok(None) };
-    let settled = ctx.data_unchecked::<Services>().operations.settle_now(&id).await;
+    let operations = &ctx.data_unchecked::<Services>().operations;
+    let settled = match verdict {
+        None => operations.settle_now(&id).await,
+        Some(verdict) => operations.decide(&id, verdict.into(), actor).await,
+    };
     Ok(settled.map_err(error::operation)?.map(Operation))
 }

@@ -20,7 +20,7 @@ use super::page::size;
 use super::render::Rendered;
 use super::scalar::raw_json;
 use super::select::{Document, Plan};
-use super::source::{Source, Sources};
+use super::source::{RenderedSources, Source, Sources};
 use super::{GraphqlLimits, Role, Services, response};
 
 /// An order of the index.
@@ -96,7 +96,7 @@ impl OutputType for Order {
         let plan = document.plan("Order", &document.selected(ctx));
         let live = self.live(ctx, &plan).await;
         let mut text = String::with_capacity(1024);
-        self.write(&mut text, &plan, ctx.data_unchecked::<Sources>(), &live);
+        self.write(&mut text, &plan, &ctx.data_unchecked::<Sources>().rendered(), &live);
         Ok(raw_json(text))
     }
 }
@@ -121,8 +121,8 @@ impl Order {
     }
 
     /// Writes what is selected.
-    pub(super) fn write(&self, out: &mut String, plan: &Plan, sources: &Sources, live: &[String]) {
-        let source = sources.rendered(self.id.source());
+    pub(super) fn write(&self, out: &mut String, plan: &Plan, sources: &RenderedSources, live: &[String]) {
+        let source = sources.get(self.id.source());
         plan.write(out, self.rendered.root(), source.map(Rendered::root), live);
     }
 }

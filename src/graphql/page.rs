@@ -159,13 +159,13 @@ impl OrderConnection {
     ) {
         let plan = document.plan("Order", &nodes.sets);
         let live = self.live(ctx, &[nodes.field], &plan).await;
-        let sources = ctx.data_unchecked::<Sources>();
+        let sources = ctx.data_unchecked::<Sources>().rendered();
         out.push('[');
         for (i, (order, _)) in self.orders.iter().enumerate() {
             if i > 0 {
                 out.push(',');
             }
-            order.write(out, &plan, sources, live.get(i).map_or(&[], Vec::as_slice));
+            order.write(out, &plan, &sources, live.get(i).map_or(&[], Vec::as_slice));
         }
         out.push(']');
     }
@@ -190,7 +190,7 @@ impl OrderConnection {
             };
             parts.push((*key, collected.field.node.name.node.as_str(), node));
         }
-        let sources = ctx.data_unchecked::<Sources>();
+        let sources = ctx.data_unchecked::<Sources>().rendered();
         out.push('[');
         for (i, (order, cursor)) in self.orders.iter().enumerate() {
             out.push_str(if i > 0 { ",{" } else { "{" });
@@ -198,7 +198,7 @@ impl OrderConnection {
                 separate(out, key);
                 match (node, *name) {
                     (Some((plan, live)), _) => {
-                        order.write(out, plan, sources, live.get(i).map_or(&[], Vec::as_slice));
+                        order.write(out, plan, &sources, live.get(i).map_or(&[], Vec::as_slice));
                     }
                     (None, "cursor") => write_string(out, cursor),
                     (None, _) => write_string(out, "OrderEdge"),

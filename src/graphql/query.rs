@@ -6,6 +6,7 @@
 use async_graphql::{Context, Error, ID, InputObject, Object, OneofObject, SimpleObject};
 use order_contract::{OrderId, SourceKey, SourceOrderId};
 
+use super::catalog::{Adapter, SourceRun};
 use super::error::{self, Fallible, bad_input, require};
 use super::filter::{OrderOrder, OrderWhere, filter};
 use super::id::GlobalId;
@@ -238,6 +239,17 @@ impl Query {
         Fallible(require(ctx, Role::Reader).map(|_| find()))
     }
 
+    /// The adapters that sources can run on beside the protocol: by name, newest version first. For operators.
+    #[graphql(complexity = "50 + child_complexity")]
+    async fn adapters(&self, ctx: &Context<'_>) -> Fallible<Vec<Adapter>> {
+        Fallible(adapters(ctx).await.map(Some))
+    }
+
+    /// Long work on a source, by its id. For operators.
+    async fn source_run(&self, ctx: &Context<'_>, #[graphql(desc = "The run's id.")] id: ID) -> Fallible<SourceRun> {
+        Fallible(source_run(ctx, &id).await)
+    }
+
     /// Inputs that could not be understood, newest first. For operators.
     #[graphql(complexity = "size(first, None) * child_complexity + 1")]
     async fn quarantine(
@@ -286,6 +298,19 @@ impl From<&Principal> for Viewer {
         };
         Self { id: principal.id.clone(), name: principal.name.clone(), role }
     }
+}
+
+async fn adapters(ctx: &Context<'_>) -> Result<Vec<Adapter>, Error> {
+    require(ctx, Role::Operator)?;
+    let packages = ctx.data_unchecked::<Services>().catalog.packages().await;
+    Ok(packages.map_err(error::catalog)?.into_iter().map(Into::into).collect())
+}
+
+async fn source_run(ctx: &Context<'_>, id: &ID) -> Result<Option<SourceRun>, Error> {
+    require(ctx, Role::Operator)?;
+    let Some(id) = super::id::parse_run(id) else { return Ok(None) };
+    let run = ctx.data_unchecked::<Services>().catalog.run(id).await;
+    Ok(run.map_err(error::catalog)?.map(Into::into))
 }
 
 fn page_max(ctx: &Context<'_>) -> u32 {

@@ -5,7 +5,7 @@
 //! the center knows.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::{ComplexObject, Context, Error, ID, Object, SimpleObject};
 use chrono::Utc;
@@ -13,15 +13,17 @@ use order_contract::SourceKey;
 use order_contract::process::ProcessDefinition as Definition;
 use serde::Serialize;
 
-use super::error::{self, Fallible};
-use super::page::PageInfo;
+use super::catalog::{SourceEvent, SourceRegistration, SourceRun};
+use super::error::{self, Fallible, require};
+use super::page::{PageInfo, size};
 use super::render::Rendered;
 use super::scalar::{Json, Long, Time};
-use super::vocabulary::{EffectKind, Idempotency, OrderKind, OrderStatus, ProcessTrigger, Via};
-use super::{Services, id};
+use super::vocabulary::{EffectKind, FulfillmentStatus, Idempotency, OrderKind, OrderStatus, ProcessTrigger, Via};
+use super::{GraphqlLimits, Role, Services, id};
+use crate::catalog::RunKind;
 use crate::index::{Dimension, Filter};
 use crate::ingest::QuarantineRecord as Record;
-use crate::source::{Registry, Source as Plugged};
+use crate::source::{Registry, Source as Plugged, Sources as Plugs};
 
 /// What a call to a module costs: a page of orders must not become a hundred of them.
 const ASKS: usize = 200;
@@ -29,9 +31,38 @@ const ASKS: usize = 200;
 /// A connected module that owns orders.
 pub(super) struct Source(Arc<Plugged>);
 
-/// The sources with what never changes of them rendered. Cheap to clone.
+/// The sources with what seldom changes of them rendered: anew when the registry has others. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Sources(Arc<BTreeMap<SourceKey, (Arc<Plugged>, Rendered)>>);
+pub(super) struct Sources {
+    registry: Registry,
+    rendered: Arc<Mutex<Arc<RenderedSources>>>,
+}
+
+/// The plain fields of the sources of one moment.
+pub(super) struct RenderedSources {
+    of: Arc<Plugs>,
+    by_key: BTreeMap<SourceKey, Rendered>,
+}
+
+impl RenderedSources {
+    fn of(sources: Arc<Plugs>) -> Arc<Self> {
+        let render = |source: &Plugged| {
+            Rendered::of(&Plain {
+                id: id::source(&source.key),
+                key: source.key.as_str(),
+                title: &source.title,
+                adapter: &source.adapter,
+            })
+        };
+        let by_key = sources.iter().map(|(key, source)| (key.clone(), render(source))).collect();
+        Arc::new(Self { of: sources, by_key })
+    }
+
+    /// The plain fields of a source.
+    pub(super) fn get(&self, key: &SourceKey) -> Option<&Rendered> {
+        self.by_key.get(key)
+    }
+}
 
 /// The fields of a source that need no IO, in the order of the object type.
 #[derive(Serialize)]
@@ -45,31 +76,28 @@ struct Plain<'a> {
 impl Sources {
     /// The sources of a registry.
     pub(super) fn new(registry: &Registry) -> Self {
-        let entry = |source: &Plugged| {
-            let plain = Plain {
-                id: id::source(&source.key),
-                key: source.key.as_str(),
-                title: &source.title,
-                adapter: &source.adapter,
-            };
-            (source.key.clone(), (Arc::new(source.clone()), Rendered::of(&plain)))
-        };
-        Self(Arc::new(registry.iter().map(entry).collect()))
+        let rendered = RenderedSources::of(registry.now());
+        Self { registry: registry.clone(), rendered: Arc::new(Mutex::new(rendered)) }
     }
 
     /// The source of this key.
     pub(super) fn get(&self, key: &SourceKey) -> Option<Source> {
-        self.0.get(key).map(|(source, _)| Source(source.clone()))
+        self.registry.get(key).map(Source)
     }
 
     /// Every source, by key.
     pub(super) fn all(&self) -> Vec<Source> {
-        self.0.values().map(|(source, _)| Source(source.clone())).collect()
+        self.registry.now().values().cloned().map(Source).collect()
     }
 
-    /// What never changes of a source.
-    pub(super) fn rendered(&self, key: &SourceKey) -> Option<&Rendered> {
-        self.0.get(key).map(|(_, rendered)| rendered)
+    /// The plain fields of every source.
+    pub(super) fn rendered(&self) -> Arc<RenderedSources> {
+        let now = self.registry.now();
+        let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&rendered.of, &now) {
+            *rendered = RenderedSources::of(now);
+        }
+        rendered.clone()
     }
 }
 
@@ -120,13 +148,39 @@ impl Source {
     /// How its synchronization stands.
     #[graphql(complexity = "10 + child_complexity")]
     async fn sync(&self, ctx: &Context<'_>) -> Fallible<SourceSync> {
-        Fallible(sync(&self.0.key, ctx.data_unchecked::<Services>()).await.map(Some))
+        Fallible(sync(&self.0, ctx.data_unchecked::<Services>()).await.map(Some))
     }
 
     /// Its state machine. Asks the source; none where it does not show one.
     #[graphql(complexity = "ASKS + child_complexity")]
     async fn process(&self) -> Fallible<ProcessDefinition> {
         Fallible(self.0.port.process().await.map(|p| p.map(Into::into)).map_err(|e| error::source(&e)))
+    }
+
+    /// How it is registered; none for a source of the configuration file. For admins.
+    #[graphql(complexity = "10 + child_complexity")]
+    async fn registration(&self, ctx: &Context<'_>) -> Fallible<SourceRegistration> {
+        Fallible(registration(&self.0.key, ctx).await)
+    }
+
+    /// What was done to it, newest first. For operators.
+    #[graphql(complexity = "size(first, None) * child_complexity + 1")]
+    async fn events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many; 20 unless told.")] first: Option<i32>,
+    ) -> Fallible<Vec<SourceEvent>> {
+        Fallible(events(&self.0.key, ctx, first).await.map(Some))
+    }
+
+    /// Long work on it, newest first. For operators.
+    #[graphql(complexity = "size(first, None) * child_complexity + 1")]
+    async fn runs(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many; 20 unless told.")] first: Option<i32>,
+    ) -> Fallible<Vec<SourceRun>> {
+        Fallible(runs(&self.0.key, ctx, first).await.map(Some))
     }
 
     /// How many orders it has in each status.
@@ -187,11 +241,54 @@ struct SourceSync {
     paused: bool,
     /// Webhooks that are stored and not yet applied.
     webhook_backlog: Long,
+    /// Webhooks that were given up after the last try; polling brings their orders.
+    webhooks_failed: Long,
     /// Inputs in quarantine that are still open.
     quarantined: Long,
+    /// Reads of its change list that are remembered: the newest, at most 100.
+    recent_reads: Long,
+    /// And how many of them failed.
+    recent_failures: Long,
+    /// What the source may still be asked, where it says so. As this node knows it.
+    rate_budget: Option<RateBudget>,
+    /// When the index was last compared with the source to the end.
+    reconciled_at: Option<Time>,
+    /// How many orders that comparison found missing, stale or deleted, and repaired.
+    drift: Option<Long>,
 }
 
-async fn sync(key: &SourceKey, services: &Services) -> Result<SourceSync, Error> {
+/// What a source may still be asked before it says no.
+#[derive(SimpleObject)]
+struct RateBudget {
+    /// Requests, or points where it counts these, that are left.
+    left: Long,
+    /// Of so many in all.
+    limit: Long,
+}
+
+async fn registration(key: &SourceKey, ctx: &Context<'_>) -> Result<Option<SourceRegistration>, Error> {
+    require(ctx, Role::Admin)?;
+    let found = ctx.data_unchecked::<Services>().catalog.find(key).await;
+    Ok(found.map_err(error::catalog)?.map(Into::into))
+}
+
+async fn events(key: &SourceKey, ctx: &Context<'_>, first: Option<i32>) -> Result<Vec<SourceEvent>, Error> {
+    require(ctx, Role::Operator)?;
+    let limit = super::page::limit(first, None, ctx.data_unchecked::<GraphqlLimits>().page_size_max)?;
+    let events = ctx.data_unchecked::<Services>().catalog.events(key, limit).await;
+    Ok(events.map_err(error::catalog)?.into_iter().map(Into::into).collect())
+}
+
+async fn runs(key: &SourceKey, ctx: &Context<'_>, first: Option<i32>) -> Result<Vec<SourceRun>, Error> {
+    require(ctx, Role::Operator)?;
+    let limit = super::page::limit(first, None, ctx.data_unchecked::<GraphqlLimits>().page_size_max)?;
+    let runs = ctx.data_unchecked::<Services>().catalog.runs(key, limit).await;
+    Ok(runs.map_err(error::catalog)?.into_iter().map(Into::into).collect())
+}
+
+async fn sync(source: &Plugged, services: &Services) -> Result<SourceSync, Error> {
+    let key = &source.key;
+    let reconciled = services.catalog.last_success(key, RunKind::Reconcile).await.map_err(error::catalog)?;
     let state = services.ingest.sync_state(key).await.map_err(error::ingest)?;
     let newest = services.index.newest_update(key).await.map_err(error::index)?;
     Ok(SourceSync {
@@ -203,7 +300,16 @@ async fn sync(key: &SourceKey, services: &Services) -> Result<SourceSync, Error>
         last_error: state.last_error,
         paused: state.paused,
         webhook_backlog: Long::count(state.webhook_backlog),
+        webhooks_failed: Long::count(state.webhooks_failed),
         quarantined: Long::count(state.quarantined),
+        recent_reads: Long::count(state.recent_reads),
+        recent_failures: Long::count(state.recent_failures),
+        rate_budget: source
+            .port
+            .budget()
+            .map(|budget| RateBudget { left: Long::count(budget.left), limit: Long::count(budget.limit) }),
+        drift: reconciled.as_ref().and_then(|run| run.repaired()).map(Long::count),
+        reconciled_at: reconciled.and_then(|run| run.finished_at).map(Time),
     })
 }
 
@@ -227,6 +333,17 @@ struct ProcessDefinition {
     states: Vec<ProcessState>,
     /// The ways between them.
     transitions: Vec<ProcessTransition>,
+    /// What an operator may set, with the defaults.
+    settings: Vec<ProcessSetting>,
+}
+
+/// What an operator may set of a process.
+#[derive(SimpleObject)]
+struct ProcessSetting {
+    /// Its name.
+    name: String,
+    /// Its default: an ISO 8601 duration (`PT30M`), a decimal, or `off`.
+    default: String,
 }
 
 /// A native state.
@@ -236,6 +353,8 @@ struct ProcessState {
     name: String,
     /// The unified status it stands for.
     status: OrderStatus,
+    /// Where the goods or services stand in it, where it says so.
+    fulfillment_status: Option<FulfillmentStatus>,
     /// A sentence.
     description: String,
     /// Whether orders begin here.
@@ -261,8 +380,34 @@ struct ProcessTransition {
     guards: Vec<String>,
     /// What it moves.
     effects: Vec<EffectKind>,
+    /// What is done, in order, before the order is in its new state.
+    steps: Vec<ProcessStep>,
+    /// When a timer sets it off.
+    timer: Option<ProcessTimer>,
+    /// What sets it off in the module; none with the trigger `SYSTEM` for as soon as the order is there.
+    event: Option<String>,
     /// A JSON Schema of its input.
     input_schema: Option<Json>,
+}
+
+/// One step of a transition.
+#[derive(SimpleObject)]
+struct ProcessStep {
+    /// Its name.
+    name: String,
+    /// What takes its effect back when a later step is refused.
+    compensation: Option<String>,
+    /// Its effect is not taken back: it is repeated until it is done.
+    is_final: bool,
+}
+
+/// When a timer sets a transition off.
+#[derive(SimpleObject)]
+struct ProcessTimer {
+    /// The setting that says how long it takes.
+    after: String,
+    /// From which moment on; none for when the order came into its state.
+    since: Option<String>,
 }
 
 impl From<Definition> for ProcessDefinition {
@@ -276,6 +421,7 @@ impl From<Definition> for ProcessDefinition {
                 .map(|s| ProcessState {
                     name: s.name,
                     status: s.status.into(),
+                    fulfillment_status: s.fulfillment.map(Into::into),
                     description: s.description,
                     initial: s.initial,
                     terminal: s.terminal,
@@ -292,9 +438,17 @@ impl From<Definition> for ProcessDefinition {
                     description: t.description,
                     guards: t.guards,
                     effects: t.effects.into_iter().map(Into::into).collect(),
+                    steps: t
+                        .steps
+                        .into_iter()
+                        .map(|s| ProcessStep { name: s.step, compensation: s.compensation, is_final: s.is_final })
+                        .collect(),
+                    timer: t.timer.map(|t| ProcessTimer { after: t.after, since: t.since }),
+                    event: t.event,
                     input_schema: t.input_schema.and_then(Json::object),
                 })
                 .collect(),
+            settings: p.settings.into_iter().map(|(name, default)| ProcessSetting { name, default }).collect(),
         }
     }
 }

@@ -440,6 +440,46 @@ mirror!(
 );
 
 mirror!(
+    /// What an operator found at the owner about an operation in doubt.
+    OperationVerdict = "crate::operation::Verdict" {
+        /// It was done.
+        TookEffect,
+        /// It was not done, and will not be.
+        DidNotHappen,
+    }
+);
+
+mirror!(
+    /// What a run does with a source.
+    SourceRunKind = "crate::catalog::RunKind" {
+        /// Reads what changed in a range of time once more.
+        Backfill,
+        /// Compares the index with the source and repairs what is missing, stale or deleted.
+        Reconcile,
+        /// Maps stored orders anew from what the source sent, and tries quarantined inputs again.
+        Remap,
+        /// Tells what mapping anew would change, and changes nothing.
+        Trial,
+    }
+);
+
+mirror!(
+    /// Where a run stands.
+    SourceRunState = "crate::catalog::RunState" {
+        /// Recorded; a node will take it.
+        Waiting,
+        /// Under way.
+        Running,
+        /// Done.
+        Succeeded,
+        /// Given up after many tries.
+        Failed,
+        /// Called off.
+        Canceled,
+    }
+);
+
+mirror!(
     /// What happened to an order in the center's index.
     ChangeKind = "crate::index::ChangeKind" {
         /// A newer version was stored.

@@ -21,6 +21,7 @@ pub use aggregate::{AggregateRow, Dimension, Measures};
 pub use feed::{Change, ChangeKind, FeedPosition};
 pub use filter::{AmountField, Filter, LineFilter, PaymentFilter, Range, TextField, TextMatch, TimeField};
 pub use list::{Cursor, CursorError, Direction, ListedOrder, OrderList, OrderPage, SortField};
+pub use read::{StoredOrder, id_range};
 pub use write::{Applied, Entry, Precondition, Writer};
 
 /// Why the index could not answer.

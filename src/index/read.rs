@@ -1,6 +1,8 @@
 //! Reading single orders and their documents.
 
-use order_contract::{OrderId, OrderSnapshot, PaymentStatus, Rejection, Rounding, parse_snapshot};
+use std::collections::HashMap;
+
+use order_contract::{OrderId, OrderSnapshot, PaymentStatus, Rejection, Rounding, SourceKey, parse_snapshot};
 
 use super::{ContentHash, Held, Index, IndexError, IndexedOrder, Via, stored_id, stored_time};
 use crate::database::{Database, DatabaseError, Row, Value};
@@ -60,6 +62,76 @@ impl Index {
         let read = || row.opt_bytes(0)?.map_or_else(|| row.text(1).map(String::into_bytes), Ok);
         read().map(Some).map_err(IndexError::Query)
     }
+}
+
+impl Index {
+    /// What the index holds of these orders, without their documents; what it does not have is left out.
+    ///
+    /// # Errors
+    /// [`IndexError::Query`].
+    pub async fn held_of(&self, ids: &[OrderId]) -> Result<HashMap<OrderId, Held>, IndexError> {
+        let any = self.database.dialect().any_of("order_id", 1);
+        let sql = format!("select order_id, version, content_hash from orders where {any}");
+        let ids = ids.iter().map(OrderId::to_string).collect();
+        let rows = self.database.fetch_all(&sql, &[Value::Texts(ids)]).await.map_err(IndexError::Query)?;
+        let read = |row: &Row| -> Result<_, DatabaseError> { Ok((row.text(0)?, row.int(1)?, row.bytes(2)?)) };
+        rows.iter()
+            .map(|row| {
+                let (id, version, hash) = read(row).map_err(IndexError::Query)?;
+                let held = Held::from_row(&id, version, hash)?;
+                Ok((stored_id(id)?, held))
+            })
+            .collect()
+    }
+
+    /// Orders of a source with what it sent for them, by id, after this one.
+    ///
+    /// # Errors
+    /// [`IndexError`].
+    pub async fn stored_after(
+        &self,
+        source: &SourceKey,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<StoredOrder>, IndexError> {
+        let (first, end) = id_range(source);
+        let sql = "select orders.order_id, orders.version, content_hash, document, body from orders \
+                   join raw_payloads on raw_payloads.order_id = orders.order_id \
+                   where orders.order_id > $1 and orders.order_id < $2 order by orders.order_id limit $3";
+        let after = if after.is_empty() { first.as_str() } else { after };
+        let values = [after.into(), end.as_str().into(), i64::from(limit).into()];
+        let rows = self.database.fetch_all(sql, &values).await.map_err(IndexError::Query)?;
+        let read = |row: &Row| -> Result<_, DatabaseError> {
+            Ok((row.text(0)?, row.int(1)?, row.bytes(2)?, row.text(3)?, row.opt_bytes(4)?))
+        };
+        rows.iter()
+            .map(|row| {
+                let (id, version, hash, document, body) = read(row).map_err(IndexError::Query)?;
+                let held = Held::from_row(&id, version, hash)?;
+                let raw = body.unwrap_or_else(|| document.clone().into_bytes());
+                Ok(StoredOrder { id: stored_id(id)?, held, document, raw })
+            })
+            .collect()
+    }
+}
+
+/// An order with what its source sent for it.
+#[derive(Clone, Debug)]
+pub struct StoredOrder {
+    /// Its global id.
+    pub id: OrderId,
+    /// Its version and content.
+    pub held: Held,
+    /// The canonical JSON that is stored.
+    pub document: String,
+    /// What the source sent, verbatim.
+    pub raw: Vec<u8>,
+}
+
+/// The ids of a source's orders are the texts between these two, in the order of bytes: `_` ends the key and is in none.
+#[must_use]
+pub fn id_range(source: &SourceKey) -> (String, String) {
+    (format!("ord_{source}_"), format!("ord_{source}`"))
 }
 
 fn indexed_order(row: &Row) -> Result<IndexedOrder, IndexError> {

@@ -37,7 +37,7 @@ impl Statement {
 }
 
 /// A raw order and the condition under which it may replace what is stored.
-pub(super) type Arrival = (RawOrder, Precondition);
+pub(crate) type Arrival = (RawOrder, Precondition);
 
 impl Ingest {
     /// Normalizes and stores raw orders in one transaction; what cannot be normalized goes to quarantine in the same
@@ -58,14 +58,19 @@ impl Ingest {
         self.apply_under(source, arrivals, via, also).await
     }
 
-    pub(super) async fn apply_under(
+    /// [`Self::apply`], each order under a condition of its own.
+    ///
+    /// # Errors
+    /// [`IngestError`].
+    pub(crate) async fn apply_under(
         &self,
         source: &SourceKey,
         arrivals: Vec<Arrival>,
         via: Via,
         also: impl FnOnce(&[Ingested]) -> Vec<Statement> + Send,
     ) -> Result<Vec<Ingested>, IngestError> {
-        let port = &self.source(source)?.port;
+        let plugged = self.source(source)?;
+        let port = &plugged.port;
         let mut results: Vec<Option<Ingested>> = vec![None; arrivals.len()];
         let mut round: Vec<(usize, Arrival)> = arrivals.into_iter().enumerate().collect();
         let mut way = via;

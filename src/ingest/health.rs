@@ -16,7 +16,7 @@ impl Ingest {
         let sql = "select s.high_water, s.last_success_at, s.last_error_at, s.last_error, coalesce(s.paused, 0), \
                    (select count(*) from webhook_inbox where source = $1 and state = 'RECEIVED'), \
                    (select count(*) from webhook_inbox where source = $1 and state = 'FAILED'), \
-                   (select count(*) from quarantine where source = $1 and state = 'OPEN') \
+                   (select count(*) from quarantine where source = $1 and state = 'OPEN'), s.recent \
                    from (select 1 as one) as always left join source_sync s on s.source = $1";
         let row = self.database.fetch_optional(sql, &[source.as_str().into()]).await.map_err(read)?;
         row.as_ref().map(state).transpose().map_err(read)?.ok_or(IngestError::Row("source_sync"))
@@ -41,16 +41,34 @@ impl Ingest {
         Ok(row.map(|row| row.int(0)).transpose().map_err(read)?.unwrap_or(0) != 0)
     }
 
-    /// Shows how far the index is behind the source's complete passes.
-    pub(super) async fn measure_lag(&self, source: &SourceKey) {
-        if let Ok(SyncState { high_water: Some(high_water), .. }) = self.sync_state(source).await {
-            let behind = ((self.clock)() - high_water).num_seconds().max(0);
-            metrics::gauge!("ordercenter_sync_lag_seconds", "source" => source.to_string()).set(behind as f64);
+    /// Shows how the synchronization of every source stands. Called at an interval, on every node: what only the node
+    /// that polls knows would be missing from the others' measurements.
+    pub(crate) async fn measure(&self) {
+        for (key, source) in &*self.registry.now() {
+            let Ok(state) = self.sync_state(key).await else { continue };
+            let label = key.to_string();
+            if let Some(high_water) = state.high_water {
+                let behind = ((self.clock)() - high_water).num_seconds().max(0);
+                metrics::gauge!("ordercenter_sync_lag_seconds", "source" => label.clone()).set(behind as f64);
+            }
+            if let Some(at) = state.last_success_at {
+                metrics::gauge!("ordercenter_sync_last_success_timestamp_seconds", "source" => label.clone())
+                    .set(at.timestamp() as f64);
+            }
+            metrics::gauge!("ordercenter_sync_recent_failures", "source" => label.clone())
+                .set(state.recent_failures as f64);
+            metrics::gauge!("ordercenter_webhook_backlog", "source" => label.clone()).set(state.webhook_backlog as f64);
+            metrics::gauge!("ordercenter_webhook_failed", "source" => label.clone()).set(state.webhooks_failed as f64);
+            metrics::gauge!("ordercenter_quarantine_open", "source" => label.clone()).set(state.quarantined as f64);
+            if let Some(budget) = source.port.budget() {
+                metrics::gauge!("ordercenter_rate_budget_left", "source" => label).set(budget.left as f64);
+            }
         }
     }
 }
 
 fn state(row: &Row) -> Result<SyncState, DatabaseError> {
+    let recent = row.opt_text(8)?.unwrap_or_default();
     Ok(SyncState {
         high_water: row.opt_int(0)?.map(time),
         last_success_at: row.opt_int(1)?.map(time),
@@ -60,5 +78,7 @@ fn state(row: &Row) -> Result<SyncState, DatabaseError> {
         webhook_backlog: row.int(5)?.unsigned_abs(),
         webhooks_failed: row.int(6)?.unsigned_abs(),
         quarantined: row.int(7)?.unsigned_abs(),
+        recent_reads: recent.len() as u64,
+        recent_failures: recent.bytes().filter(|result| *result == b'x').count() as u64,
     })
 }

@@ -67,6 +67,7 @@ impl Ingest {
         let (id, event) = self.source(source)?.port.parse_event(headers, &body, now).map_err(|error| {
             let reason = match error {
                 EventError::NotConfigured => "not_configured",
+                EventError::Unplugged => "not_connected",
                 EventError::Signature => "signature",
                 EventError::Malformed(_) => "malformed",
             };
@@ -97,15 +98,13 @@ impl Ingest {
         if stored.map_err(|e| IngestError::Record("store a webhook", e))? == 0 {
             return Ok(WebhookReceipt::Repeated);
         }
-        if let Some(door) = self.doors.get(source) {
-            door.webhook.notify_one();
-        }
+        self.door(source).webhook.notify_one();
         Ok(WebhookReceipt::Stored)
     }
 
     /// Applies the source's webhooks as they come until canceled.
     pub(super) async fn work_inbox(self, source: SourceKey, shutdown: CancellationToken) {
-        let Some(door) = self.doors.get(&source) else { return };
+        let door = self.door(&source);
         let mut purged = tokio::time::Instant::now();
         loop {
             let more = tokio::select! {

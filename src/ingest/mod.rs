@@ -10,17 +10,16 @@ mod inbox;
 mod poll;
 mod quarantine;
 mod refresh;
+mod workers;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use order_contract::{OrderId, Rejection, SourceKey, SourceOrderId, SourceVersion};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::database::{Database, DatabaseError};
@@ -113,7 +112,7 @@ pub struct Ingest {
     limits: IngestLimits,
     /// This process among those that share the database.
     node: Arc<str>,
-    doors: Arc<BTreeMap<SourceKey, Door>>,
+    doors: Arc<Mutex<BTreeMap<SourceKey, Arc<Door>>>>,
 }
 
 /// What this process knows of a source between two calls.
@@ -122,7 +121,7 @@ struct Door {
     /// Wakes the inbox worker.
     webhook: Notify,
     /// The source asked to be left alone until then.
-    quiet_until: std::sync::Mutex<Option<tokio::time::Instant>>,
+    quiet_until: Mutex<Option<tokio::time::Instant>>,
 }
 
 /// Health of a source's synchronization.
@@ -138,6 +137,10 @@ pub struct SyncState {
     pub last_error: Option<String>,
     /// Whether polling is paused by an operator.
     pub paused: bool,
+    /// Reads of its change list that are remembered: the newest, at most 100.
+    pub recent_reads: u64,
+    /// And how many of them failed.
+    pub recent_failures: u64,
     /// Webhooks stored and not yet applied.
     pub webhook_backlog: u64,
     /// Webhooks given up after the last try; polling brings their orders.
@@ -186,38 +189,25 @@ impl Ingest {
     /// An ingest over this database and these sources.
     #[must_use]
     pub fn new(database: Database, index: Index, registry: Registry, clock: Clock, limits: IngestLimits) -> Self {
-        let doors = registry.iter().map(|source| (source.key.clone(), Door::default())).collect();
         let node = Uuid::now_v7().to_string().into();
-        Self { database, index, registry, clock, limits, node, doors: Arc::new(doors) }
-    }
-
-    /// Polls every source and applies webhooks until canceled. What is under way then is either whole in the database
-    /// or not in it.
-    pub async fn run(self, shutdown: CancellationToken) {
-        let mut workers = JoinSet::new();
-        for source in self.registry.iter() {
-            workers.spawn(self.clone().follow(source.key.clone(), shutdown.clone()));
-            workers.spawn(self.clone().work_inbox(source.key.clone(), shutdown.clone()));
-        }
-        if workers.is_empty() {
-            // A center without sources has nothing to follow; that is no end of the work.
-            shutdown.cancelled().await;
-        }
-        while let Some(ended) = workers.join_next().await {
-            if let Err(error) = ended {
-                // The others end with it, at a safe point as ever; who runs this starts all of them again.
-                tracing::error!(%error, "an ingest worker died");
-                return;
-            }
-        }
+        Self { database, index, registry, clock, limits, node, doors: Arc::default() }
     }
 
     pub(crate) fn index(&self) -> &Index {
         &self.index
     }
 
-    fn source(&self, key: &SourceKey) -> Result<&Source, IngestError> {
+    pub(crate) fn source(&self, key: &SourceKey) -> Result<Arc<Source>, IngestError> {
         self.registry.get(key).ok_or_else(|| IngestError::UnknownSource(key.clone()))
+    }
+
+    /// Orders of one page and one transaction.
+    pub(crate) fn page_size(&self) -> u32 {
+        self.limits.page_size
+    }
+
+    fn door(&self, key: &SourceKey) -> Arc<Door> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default().clone()
     }
 }
 
@@ -231,7 +221,7 @@ impl IngestError {
     }
 
     /// How long the source asks to be left alone.
-    fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Read(SourceError::RateLimited { retry_after_s, .. }) => retry_after_s.map(Duration::from_secs),
             _ => None,

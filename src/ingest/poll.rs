@@ -38,7 +38,8 @@ impl Cursor {
         let completed_at = to.pass_until.is_none().then(|| now.timestamp_micros());
         Statement::new(
             "update source_sync set high_water = $1, pass_until = $2, page = $3, \
-             last_success_at = coalesce($4, last_success_at), last_error = null \
+             last_success_at = coalesce($4, last_success_at), last_error = null, \
+             recent = substr('.' || recent, 1, 100) \
              where source = $5 and high_water is not distinct from $6 and pass_until is not distinct from $7 \
              and page is not distinct from $8",
             vec![
@@ -63,7 +64,6 @@ impl Ingest {
     pub async fn poll_page(&self, source: &SourceKey) -> Result<PassReport, IngestError> {
         let report = self.read_page(source).await;
         match &report {
-            Ok(report) if report.complete => self.measure_lag(source).await,
             Ok(_) | Err(IngestError::Leased(_) | IngestError::UnknownSource(_)) => {}
             Err(error) => self.record_failure(source, error).await,
         }
@@ -89,7 +89,8 @@ impl Ingest {
     }
 
     async fn read_page(&self, source: &SourceKey) -> Result<PassReport, IngestError> {
-        let port = &self.source(source)?.port;
+        let plugged = self.source(source)?;
+        let port = &plugged.port;
         let cursor = self.lease(source).await?;
         let largest = self.asking(source, port.describe()).await?.page_size_max;
         let window = ChangeWindow {
@@ -99,14 +100,15 @@ impl Ingest {
             limit: self.limits.page_size.min(largest),
         };
         let page = match self.asking(source, port.list_changes(&window)).await {
-            Err(IngestError::Read(SourceError::Status(key, status @ (400 | 404 | 410 | 422))))
-                if window.page.is_some() =>
-            {
+            Err(IngestError::Read(
+                error @ (SourceError::Status(_, 400 | 404 | 410 | 422)
+                | SourceError::Refused { status: 400 | 404 | 410 | 422, .. }),
+            )) if window.page.is_some() => {
                 // The source no longer takes this page: the pass begins again, where nothing is lost.
                 let since = Cursor { high_water: cursor.high_water, ..Cursor::default() };
                 let restart = cursor.advance(since, source, (self.clock)());
                 self.database.execute(&restart.sql, &restart.values).await.map_err(cursor_error)?;
-                return Err(IngestError::Read(SourceError::Status(key, status)));
+                return Err(IngestError::Read(error));
             }
             page => page?,
         };
@@ -118,8 +120,9 @@ impl Ingest {
         let until = cursor.pass_until.unwrap_or_else(|| page.until.timestamp_micros());
         let next = match page.next {
             Some(next) => Cursor { high_water: cursor.high_water, pass_until: Some(until), page: Some(next) },
-            // Also when it lies before the last: a source whose clock was set back is followed back.
-            None => Cursor { high_water: Some(until), ..Cursor::default() },
+            // Also when it lies before the last: a source whose clock was set back is followed back. A source without a
+            // clock of its own knows only at the end how far it has come.
+            None => Cursor { high_water: Some(until.min(page.until.timestamp_micros())), ..Cursor::default() },
         };
         let complete = next.pass_until.is_none();
         let advance = cursor.advance(next, source, (self.clock)());
@@ -162,12 +165,12 @@ impl Ingest {
     }
 
     async fn record_failure(&self, source: &SourceKey, error: &IngestError) {
-        let sql = "update source_sync set last_error_at = $1, last_error = $2 where source = $3";
+        let sql = "update source_sync set last_error_at = $1, last_error = $2, recent = substr('x' || recent, 1, 100) \
+                   where source = $3";
         let at = (self.clock)().timestamp_micros();
         let values = [at.into(), error.sentence().into(), source.as_str().into()];
         // The caller has the error itself; that it cannot be shown as well adds nothing.
         let _ = self.database.execute(sql, &values).await;
-        self.measure_lag(source).await;
     }
 
     /// Polls the source at its interval until canceled. Whatever is dropped then was not committed, and is read again.

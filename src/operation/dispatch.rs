@@ -1,13 +1,13 @@
 //! Asking the owner, and what each answer proves.
 
 use order_contract::protocol::{ActionCall, ActionError, Idempotency};
-use order_contract::{Effect, IdempotencyKey};
+use order_contract::{Effect, IdError, IdempotencyKey};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, sleep, timeout};
 use uuid::Uuid;
 
 use super::ledger::Record;
-use super::{Intent, Operation, OperationError, OperationState, Operations};
+use super::{Intent, Operation, OperationError, OperationState, Operations, Verdict};
 use crate::index::{Applied, Via};
 use crate::ingest::{IngestError, Ingested, backoff, micros};
 use crate::source::{ActionOutcome, ActionRequest, Probe, RawOrder, Source};
@@ -25,6 +25,7 @@ const READ_MAX: Duration = Duration::from_secs(2);
 const SOURCE_UNAVAILABLE: &str = "SOURCE_UNAVAILABLE";
 const OUTCOME_UNKNOWN: &str = "OUTCOME_UNKNOWN";
 const DRY_RUN_NOT_SUPPORTED: &str = "DRY_RUN_NOT_SUPPORTED";
+const NOT_DONE: &str = "NOT_DONE";
 const VERSION_CONFLICT: &str = "VERSION_CONFLICT";
 /// Refusals which show that the index may be behind the owner.
 const INDEX_BEHIND: &[&str] = &[VERSION_CONFLICT, "ACTION_NOT_ALLOWED", "ORDER_NOT_FOUND"];
@@ -35,6 +36,15 @@ pub(super) enum End {
     Rejected(ActionError),
     Accepted,
     Unknown(String),
+}
+
+impl From<Verdict> for End {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::TookEffect => Self::Succeeded(None, Vec::new()),
+            Verdict::DidNotHappen => Self::Rejected(error(NOT_DONE, "an operator found that it was not done")),
+        }
+    }
 }
 
 /// What follows from an answer.
@@ -71,8 +81,9 @@ impl Operations {
     /// Asks until there is an answer, at most `tries` times. `doubt`: an earlier attempt may have taken effect.
     pub(super) async fn dispatch(&self, mut record: Record, mut doubt: bool, tries: u32) {
         let Ok(source) = self.source(&record.operation.source) else { return };
+        let source = &*source;
         for left in (0..tries.max(1)).rev() {
-            let step = match self.ask(source, &record, doubt).await {
+            let step = match self.ask(source, &mut record, doubt).await {
                 ActionOutcome::Applied { order, effects } => Step::End(End::Succeeded(order, effects)),
                 // The attempt in doubt may itself have moved the version that this one was refused for.
                 ActionOutcome::Rejected(error) if doubt && error.code == VERSION_CONFLICT && !keyed(source).await => {
@@ -104,8 +115,15 @@ impl Operations {
         }
     }
 
-    async fn ask(&self, source: &Source, record: &Record, doubt: bool) -> ActionOutcome {
-        let Record { operation, input, expected_version, actor, traceparent, .. } = record;
+    async fn ask(&self, source: &Source, record: &mut Record, doubt: bool) -> ActionOutcome {
+        if let Err(outcome) = self.take_turn(source, record).await {
+            return match outcome {
+                // That it may not be asked again now says nothing of the attempt before.
+                ActionOutcome::Rejected(error) if doubt => ActionOutcome::Unknown(error.message),
+                outcome => outcome,
+            };
+        }
+        let Record { operation, expected_version, .. } = &*record;
         if let (Some(expected), Some(id), false) = (expected_version, &operation.order, doubt) {
             // Where the owner does not compare versions itself, reading before asking is as close as one can come.
             match source.port.describe().await {
@@ -123,22 +141,10 @@ impl Operations {
                 Err(error) => return ActionOutcome::NotSent(error.to_string()),
             }
         }
-        let Ok(key) = IdempotencyKey::try_new(operation.id.as_str()) else {
-            return ActionOutcome::NotSent("the operation has no key".into());
-        };
-        let request = ActionRequest {
-            order: operation.order.as_ref().map(|id| id.source_order_id().clone()),
-            action: operation.action.clone(),
-            key,
-            call: ActionCall {
-                expected_version: *expected_version,
-                dry_run: false,
-                input: input.clone(),
-                actor: actor.clone(),
-            },
-            traceparent: traceparent.clone(),
-        };
-        source.port.execute(&request).await
+        match request(record, doubt) {
+            Ok(request) => source.port.execute(&request).await,
+            Err(error) => ActionOutcome::NotSent(error.to_string()),
+        }
     }
 
     /// Asks the owner what would happen. Nothing is recorded, and what would be is not stored.
@@ -150,7 +156,8 @@ impl Operations {
             (Ok(capabilities), Ok(key)) if capabilities.dry_run => {
                 let order = order.as_ref().map(|id| id.source_order_id().clone());
                 let call = ActionCall { expected_version, dry_run: true, input, actor };
-                source.port.execute(&ActionRequest { order, action: action.clone(), key, call, traceparent }).await
+                let action = action.clone();
+                source.port.execute(&ActionRequest { order, action, key, doubt: false, call, traceparent }).await
             }
             // A module that does not know `dryRun` would do it.
             (Ok(_), _) => {
@@ -197,15 +204,7 @@ impl Operations {
             Err(error) => return unknown(format!("{reason}; {error}")),
         };
         match (idempotency, &operation.order, record.expected_version) {
-            (Idempotency::Keyed, _, _) => match self.probe(source, operation).await {
-                Probe::Known(ActionOutcome::Applied { order, effects }) => Step::End(End::Succeeded(order, effects)),
-                Probe::Known(ActionOutcome::Rejected(error)) => Step::End(End::Rejected(error)),
-                Probe::Known(ActionOutcome::Accepted) => Step::End(End::Accepted),
-                Probe::Known(ActionOutcome::NotSent(why) | ActionOutcome::Unknown(why)) | Probe::Undecidable(why) => {
-                    unknown(format!("{reason}; {why}"))
-                }
-                Probe::NeverArrived => Step::Again(reason),
-            },
+            (Idempotency::Keyed, _, _) => found(settled(source, record, true).await, reason),
             (Idempotency::Conditional, Some(id), Some(expected)) => match self.ingest.refresh(id).await {
                 // Unchanged so far. Should the attempt still arrive, only one of the two can find this version.
                 Ok(Some(order)) if order.snapshot.version == expected => Step::Again(reason),
@@ -213,25 +212,19 @@ impl Operations {
                 Err(error) => unknown(format!("{reason}; {}", error.sentence())),
             },
             (Idempotency::Blind | Idempotency::Conditional, id, _) => {
-                if let Some(id) = id {
+                let step = found(settled(source, record, true).await, reason);
+                if let (Step::End(End::Unknown(_)), Some(id)) = (&step, id) {
                     self.read_order(id).await;
                 }
-                unknown(format!("{reason}; this source cannot be asked again safely: look at the order"))
+                step
             }
-        }
-    }
-
-    pub(super) async fn probe(&self, source: &Source, operation: &Operation) -> Probe {
-        match IdempotencyKey::try_new(operation.id.as_str()) {
-            Ok(key) => source.port.probe(&key).await,
-            Err(error) => Probe::Undecidable(error.to_string()),
         }
     }
 
     /// Writes where the operation stands now, with the order in one transaction, and tells everyone. An outcome is not
     /// lost while this process lives; when it dies before it could write, settlement asks the owner again.
     pub(super) async fn finish(&self, source: &Source, record: Record, end: End) {
-        let mut operation = record.operation;
+        let (mut operation, has_turn) = (record.operation, record.has_turn);
         let before = operation.state;
         let mut order = None;
         let mut read_again = false;
@@ -277,7 +270,8 @@ impl Operations {
                     Some(Ingested::Quarantined(_)) => read_again = true,
                     None => {}
                 }
-                vec![Self::statement(&operation, next_at)]
+                let turn = has_turn.then(|| Self::leave_turn(&operation.id));
+                turn.into_iter().chain([Self::statement(&operation, next_at)]).collect()
             });
             match write.await {
                 Ok(_) => {
@@ -318,6 +312,45 @@ impl Operations {
     }
 }
 
+/// What follows from what was found out about an attempt whose answer did not come.
+fn found(probe: Probe, reason: String) -> Step {
+    match probe {
+        Probe::Known(ActionOutcome::Applied { order, effects }) => Step::End(End::Succeeded(order, effects)),
+        Probe::Known(ActionOutcome::Rejected(error)) => Step::End(End::Rejected(error)),
+        Probe::Known(ActionOutcome::Accepted) => Step::End(End::Accepted),
+        Probe::Known(ActionOutcome::NotSent(why) | ActionOutcome::Unknown(why)) | Probe::Undecidable(why) => {
+            Step::End(End::Unknown(format!("{reason}; {why}")))
+        }
+        Probe::NeverArrived => Step::Again(reason),
+    }
+}
+
+/// What became of the ask that a record stands for; `doubt`: it may never have arrived.
+pub(super) async fn settled(source: &Source, record: &Record, doubt: bool) -> Probe {
+    match request(record, doubt) {
+        Ok(request) => source.port.settle(&request).await,
+        Err(error) => Probe::Undecidable(error.to_string()),
+    }
+}
+
+/// The ask that a record stands for; `doubt`: an earlier attempt may have taken effect.
+fn request(record: &Record, doubt: bool) -> Result<ActionRequest, IdError> {
+    let Record { operation, input, expected_version, actor, traceparent, .. } = record;
+    Ok(ActionRequest {
+        order: operation.order.as_ref().map(|id| id.source_order_id().clone()),
+        action: operation.action.clone(),
+        key: IdempotencyKey::try_new(operation.id.as_str())?,
+        doubt,
+        call: ActionCall {
+            expected_version: *expected_version,
+            dry_run: false,
+            input: input.clone(),
+            actor: actor.clone(),
+        },
+        traceparent: traceparent.clone(),
+    })
+}
+
 async fn keyed(source: &Source) -> bool {
     source.port.describe().await.is_ok_and(|capabilities| capabilities.idempotency == Idempotency::Keyed)
 }
@@ -327,7 +360,7 @@ fn unavailable(reason: &str) -> ActionError {
     error(SOURCE_UNAVAILABLE, &message)
 }
 
-fn error(code: &str, message: &str) -> ActionError {
+pub(super) fn error(code: &str, message: &str) -> ActionError {
     ActionError { code: code.into(), message: message.into(), field: None, blockers: Vec::new(), current_version: None }
 }
 

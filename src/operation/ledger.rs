@@ -22,6 +22,8 @@ pub(super) struct Record {
     pub(super) expected_version: Option<SourceVersion>,
     pub(super) actor: Option<String>,
     pub(super) traceparent: Option<String>,
+    /// Whether it holds the turn on its order.
+    pub(super) has_turn: bool,
     input_hash: String,
     next_at: i64,
 }
@@ -136,6 +138,7 @@ impl Operations {
             expected_version: intent.expected_version,
             actor: intent.actor.clone(),
             traceparent: intent.traceparent.clone(),
+            has_turn: false,
             input_hash: input_hash(intent),
             next_at: self.lease_until(),
         };
@@ -256,6 +259,7 @@ impl Record {
             expected_version,
             actor: row.opt_text(14)?,
             traceparent: row.opt_text(15)?,
+            has_turn: false,
             input_hash: row.text(16)?,
             next_at: row.int(17)?,
         }))

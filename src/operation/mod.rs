@@ -7,6 +7,7 @@
 mod dispatch;
 mod ledger;
 mod settle;
+mod turn;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -105,6 +106,15 @@ impl OperationState {
     }
 }
 
+/// What an operator found at the owner about an operation in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was done.
+    TookEffect,
+    /// It was not done, and will not be.
+    DidNotHappen,
+}
+
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Intent {
@@ -190,7 +200,7 @@ pub struct Operations {
     registry: Registry,
     clock: Clock,
     limits: OperationLimits,
-    room: Arc<BTreeMap<SourceKey, Arc<Semaphore>>>,
+    room: Arc<Mutex<BTreeMap<SourceKey, Arc<Semaphore>>>>,
     /// Operations that a task of this process is asking for or settling.
     under_way: Arc<Mutex<HashSet<String>>>,
     news: broadcast::Sender<Arc<Operation>>,
@@ -201,10 +211,8 @@ impl Operations {
     /// A ledger over this database.
     #[must_use]
     pub fn new(database: Database, ingest: Ingest, registry: Registry, clock: Clock, limits: OperationLimits) -> Self {
-        let room = |source: &Source| (source.key.clone(), Arc::new(Semaphore::new(limits.concurrency_max)));
-        let room = Arc::new(registry.iter().map(room).collect());
         let (news, _) = broadcast::channel(NEWS);
-        let (under_way, tasks) = (Arc::default(), TaskTracker::new());
+        let (room, under_way, tasks) = (Arc::default(), Arc::default(), TaskTracker::new());
         Self { database, ingest, registry, clock, limits, room, under_way, news, tasks }
     }
 
@@ -216,7 +224,7 @@ impl Operations {
     pub async fn perform(&self, intent: Intent) -> Result<Operation, OperationError> {
         let source = self.source(&intent.source)?;
         if intent.dry_run {
-            return Ok(self.try_out(source, intent).await);
+            return Ok(self.try_out(&source, intent).await);
         }
         let deadline = Instant::now() + self.limits.wait;
         let news = self.news.subscribe();
@@ -224,8 +232,7 @@ impl Operations {
             Some(operation) => operation,
             None => {
                 self.check_order(&intent).await?;
-                let room = self.room.get(&source.key).cloned().unwrap_or_else(|| Arc::new(Semaphore::new(0)));
-                let permit = timeout(QUEUE.min(self.limits.wait), room.acquire_owned()).await;
+                let permit = timeout(QUEUE.min(self.limits.wait), self.room(&source.key).acquire_owned()).await;
                 let permit = permit.ok().and_then(Result::ok).ok_or(OperationError::Overloaded)?;
                 // From here on the caller may leave: a row is never without the task that asks for it.
                 let (tell, told) = oneshot::channel();
@@ -286,13 +293,41 @@ impl Operations {
         self.find(id).await
     }
 
+    /// Ends an operation in doubt by what an operator found at the owner: the last word where the owner itself cannot
+    /// tell. Answers the operation as it then is; one that is not in doubt stays as it is.
+    ///
+    /// # Errors
+    /// [`OperationError`].
+    pub async fn decide(&self, id: &str, verdict: Verdict, actor: &str) -> Result<Option<Operation>, OperationError> {
+        let Some(record) = self.record(id).await? else { return Ok(None) };
+        if matches!(record.operation.state, OperationState::Unknown | OperationState::Accepted)
+            && let Some(mark) = self.mark(id)
+            && self.claim(&record).await?
+        {
+            let source = self.source(&record.operation.source)?;
+            tracing::info!(operation = id, actor, ?verdict, "an operator decided an operation in doubt");
+            let this = self.clone();
+            let decided = self.tasks.spawn(async move {
+                this.finish(&source, record, verdict.into()).await;
+                drop(mark);
+            });
+            let _ = decided.await;
+        }
+        self.find(id).await
+    }
+
     /// The time as it can be stored: an operation reads the same from memory and from the ledger.
     fn now(&self) -> DateTime<Utc> {
         (self.clock)().trunc_subsecs(6)
     }
 
-    fn source(&self, key: &SourceKey) -> Result<&Source, OperationError> {
+    fn source(&self, key: &SourceKey) -> Result<Arc<Source>, OperationError> {
         self.registry.get(key).ok_or_else(|| OperationError::UnknownSource(key.clone()))
+    }
+
+    fn room(&self, key: &SourceKey) -> Arc<Semaphore> {
+        let mut rooms = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        rooms.entry(key.clone()).or_insert_with(|| Arc::new(Semaphore::new(self.limits.concurrency_max))).clone()
     }
 
     /// Refuses an ask for an order that does not exist. Where the source cannot tell, it will say so to the ask itself.

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::dispatch::{End, Step};
+use super::dispatch::{End, Step, settled};
 use super::ledger::Record;
 use super::{Operation, OperationError, OperationState, Operations};
 use crate::source::{ActionOutcome, Probe};
@@ -56,8 +56,9 @@ impl Operations {
     /// Finds out what became of an operation, asking again where that is safe.
     pub(super) async fn settle(&self, record: Record) {
         let Ok(source) = self.source(&record.operation.source) else { return };
+        let source = &*source;
         if record.operation.state == OperationState::Accepted {
-            let end = match self.probe(source, &record.operation).await {
+            let end = match settled(source, &record, false).await {
                 Probe::Known(ActionOutcome::Applied { order, effects }) => End::Succeeded(order, effects),
                 Probe::Known(ActionOutcome::Rejected(error)) => End::Rejected(error),
                 Probe::Known(_) | Probe::NeverArrived | Probe::Undecidable(_) => End::Accepted,

@@ -2,11 +2,13 @@
 //!
 //! It owns the HTTP client that adapters use and the rule which addresses it may reach. It refuses redirects, proxies,
 //! silent retries, and link-local, metadata and multicast addresses, whether they stand in the URL, in an odd spelling
-//! of it, or behind a DNS name. That is because base URLs are configuration: a host an operator names may well be
-//! private (home-grown modules are), but no order module lives where clouds hand out credentials.
+//! of it, or behind a DNS name. A host in the configuration file may be private (home-grown modules are); one that was
+//! named over the network may not, unless the configuration allows it by name. That is because no order module lives
+//! where clouds hand out credentials, and who holds an API key must not look around in the network by it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -34,6 +36,9 @@ pub enum EgressError {
     /// The address is one that no module lives at.
     #[error("{0} is a link-local, metadata, multicast or unspecified address, which is never called")]
     Address(IpAddr),
+    /// The address is of a private network.
+    #[error("{0} is of a private network; to allow it, name it in `catalog.private_hosts` of the configuration")]
+    Private(String),
     /// A name leads to such an address.
     #[error("the host name {0} leads to {1}, a link-local, metadata, multicast or unspecified address")]
     Name(String, IpAddr),
@@ -42,21 +47,40 @@ pub enum EgressError {
     Client(#[source] reqwest::Error),
 }
 
-/// Checks a base URL from configuration. The host is the one that the URL parser found, so `http://2852039166/` and
+/// Which hosts of private networks may be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All: the host stands in the configuration file.
+    Private,
+    /// Those that the configuration allows by name or address.
+    Listed(Arc<[String]>),
+}
+
+impl Reach {
+    fn allows(&self, host: &str) -> bool {
+        match self {
+            Self::Private => true,
+            Self::Listed(hosts) => hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)),
+        }
+    }
+}
+
+/// Checks a base URL. The host is the one that the URL parser found, so `http://2852039166/` and
 /// `http://0xa9.254.43518/` are seen as the addresses they are.
 ///
 /// # Errors
 /// [`EgressError`] says which rule the URL breaks.
-pub fn check(url: &Url) -> Result<(), EgressError> {
+pub fn check(url: &Url, reach: &Reach) -> Result<(), EgressError> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(EgressError::Scheme(url.clone()));
     }
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
         return Err(EgressError::Parts);
     }
-    let literal = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse().ok());
-    match literal {
-        Some(address) if is_never_called(address) => Err(EgressError::Address(address)),
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    match host.parse() {
+        Ok(address) if is_never_called(address) => Err(EgressError::Address(address)),
+        Ok(address) if is_private(address) && !reach.allows(host) => Err(EgressError::Private(host.to_owned())),
         _ => Ok(()),
     }
 }
@@ -65,11 +89,9 @@ pub fn check(url: &Url) -> Result<(), EgressError> {
 ///
 /// # Errors
 /// [`EgressError::Client`] when TLS cannot be set up.
-pub fn client(timeout: Duration) -> Result<Client, EgressError> {
-    client_that_resolves(
-        timeout,
-        GuardedResolver(|host| Box::pin(async move { Ok(tokio::net::lookup_host((host, 0)).await?.collect()) })),
-    )
+pub fn client(timeout: Duration, reach: Reach) -> Result<Client, EgressError> {
+    let lookup: Lookup = |host| Box::pin(async move { Ok(tokio::net::lookup_host((host, 0)).await?.collect()) });
+    client_that_resolves(timeout, GuardedResolver { lookup, reach })
 }
 
 fn client_that_resolves(timeout: Duration, resolver: GuardedResolver) -> Result<Client, EgressError> {
@@ -89,19 +111,27 @@ fn client_that_resolves(timeout: Duration, resolver: GuardedResolver) -> Result<
         .map_err(EgressError::Client)
 }
 
-/// Refuses a name of which any address is never called. The client connects to the addresses given here, so a second
-/// answer of the name server cannot slip in between.
-struct GuardedResolver(fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>);
+type Lookup = fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+
+/// Refuses a name of which any address is never called, or private without being allowed. The client connects to the
+/// addresses given here, so a second answer of the name server cannot slip in between.
+struct GuardedResolver {
+    lookup: Lookup,
+    reach: Reach,
+}
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let lookup = self.0;
+        let (lookup, allowed) = (self.lookup, self.reach.allows(name.as_str()));
         Box::pin(async move {
             let addresses = lookup(name.as_str().to_owned()).await?;
-            match addresses.iter().map(SocketAddr::ip).find(|ip| is_never_called(*ip)) {
-                Some(ip) => Err(EgressError::Name(name.as_str().to_owned(), ip).into()),
-                None => Ok(Box::new(addresses.into_iter()) as Addrs),
+            if let Some(ip) = addresses.iter().map(SocketAddr::ip).find(|ip| is_never_called(*ip)) {
+                return Err(EgressError::Name(name.as_str().to_owned(), ip).into());
             }
+            if !allowed && addresses.iter().any(|address| is_private(address.ip())) {
+                return Err(EgressError::Private(name.as_str().to_owned()).into());
+            }
+            Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }
@@ -130,6 +160,29 @@ fn is_never_called_v4(address: Ipv4Addr) -> bool {
         || METADATA.contains(&address)
 }
 
+/// Whether an address is of this machine or of a network that is not the public one.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => is_private_v4(v4),
+        IpAddr::V6(v6) => {
+            v6.is_loopback()
+                || v6.is_unique_local()
+                || v6.segments()[0] & 0xffc0 == 0xfec0 // site-local, as some networks still have
+                || embedded_v4(v6).is_some_and(is_private_v4)
+        }
+    }
+}
+
+fn is_private_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    address.is_loopback()
+        || address.is_private()
+        || (a == 100 && b & 0xc0 == 64) // shared by carriers, and by clouds for what is inside
+        || (a == 192 && b == 0 && c == 0)
+        || (a == 198 && b & 0xfe == 18) // benchmarks
+        || a >= 240
+}
+
 /// The IPv4 address an IPv6 address leads to: mapped, compatible, NAT64 or 6to4. `::1` is itself and nothing else.
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let s = address.segments();
@@ -144,7 +197,7 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
 
 #[cfg(test)]
 mod tests {
-    use super::{GuardedResolver, check, client_that_resolves, is_never_called};
+    use super::{GuardedResolver, Lookup, Reach, check, client_that_resolves, is_never_called};
     use std::time::Duration;
 
     #[test]
@@ -158,7 +211,7 @@ mod tests {
             "https://orders.example.com/retail",
             "http://192.168.0.9/",
         ] {
-            assert!(check(&url.parse().expect(url)).is_ok(), "{url}");
+            assert!(check(&url.parse().expect(url), &Reach::Private).is_ok(), "{url}");
         }
         for url in [
             "http://169.254.169.254/",
@@ -189,7 +242,7 @@ mod tests {
             "ftp://localhost/",
             "file:///etc/passwd",
         ] {
-            assert!(check(&url.parse().expect(url)).is_err(), "{url}");
+            assert!(check(&url.parse().expect(url), &Reach::Private).is_err(), "{url}");
         }
     }
 
@@ -204,12 +257,45 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_is_not_called_when_any_of_its_addresses_is_refused() {
-        let resolver = GuardedResolver(|_| {
-            Box::pin(async { Ok(["127.0.0.1:0", "169.254.169.254:0"].map(|a| a.parse().expect(a)).to_vec()) })
-        });
-        let client = client_that_resolves(Duration::from_secs(5), resolver).expect("a client");
-        let error = client.get("http://orders.example.com:9/").send().await.expect_err("must not connect");
-        assert!(error.is_connect(), "nothing was sent: {error:?}");
-        assert!(format!("{error:?}").contains("169.254.169.254"), "{error:?}");
+        let metadata: Lookup =
+            |_| Box::pin(async { Ok(["127.0.0.1:0", "169.254.169.254:0"].map(|a| a.parse().expect(a)).to_vec()) });
+        let private: Lookup =
+            |_| Box::pin(async { Ok(["93.184.215.14:0", "10.0.0.7:0"].map(|a| a.parse().expect(a)).to_vec()) });
+        let listed = |hosts: &[&str]| Reach::Listed(hosts.iter().map(|host| (*host).to_owned()).collect());
+        let cases = [
+            (metadata, Reach::Private, "169.254.169.254"),
+            (metadata, listed(&["orders.example.com"]), "169.254.169.254"),
+            (private, listed(&["orders.example.org"]), "Private"),
+        ];
+        for (lookup, reach, says) in cases {
+            let resolver = GuardedResolver { lookup, reach };
+            let client = client_that_resolves(Duration::from_secs(5), resolver).expect("a client");
+            let error = client.get("http://orders.example.com:9/").send().await.expect_err("must not connect");
+            assert!(error.is_connect(), "nothing was sent: {error:?}");
+            assert!(format!("{error:?}").contains(says), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_named_over_the_network_reaches_private_hosts_only_by_name() {
+        let listed = Reach::Listed(["10.1.2.3", "::1"].map(str::to_owned).into());
+        for url in ["http://10.1.2.3/", "http://[::1]:9/", "https://orders.example.com/", "http://8.8.8.8/"] {
+            assert!(check(&url.parse().expect(url), &listed).is_ok(), "{url}");
+        }
+        for url in [
+            "http://127.0.0.1/",
+            "http://2130706433/",
+            "http://10.1.2.4/",
+            "http://172.16.0.1/",
+            "http://192.168.0.9/",
+            "http://100.64.0.1/",
+            "http://198.18.0.1/",
+            "http://240.0.0.1/",
+            "http://[fd00::7]/",
+            "http://[::ffff:10.1.2.4]/",
+            "http://[64:ff9b::7f00:1]/",
+        ] {
+            assert!(check(&url.parse().expect(url), &listed).is_err(), "{url}");
+        }
     }
 }

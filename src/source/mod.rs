@@ -5,8 +5,11 @@
 //! and nothing else in the center changes.
 
 pub mod egress;
+pub mod factory;
+pub mod manifest;
 pub mod protocol;
 pub mod registry;
+mod unplugged;
 pub(crate) mod wire;
 
 use async_trait::async_trait;
@@ -19,7 +22,9 @@ use order_contract::{
     SourceKey, SourceOrderId,
 };
 
-pub use registry::{Registry, Source};
+pub use factory::{Adapter, Factory, Plug, PlugError};
+pub use registry::{Registry, Source, Sources};
+pub use unplugged::Unplugged;
 
 /// Why a source could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +43,16 @@ pub enum SourceError {
     /// It answers with an error status.
     #[error("{0} answered {1}")]
     Status(SourceKey, u16),
+    /// It refuses, and says why.
+    #[error("{source_key} refused ({status}): {message}")]
+    Refused {
+        /// The source.
+        source_key: SourceKey,
+        /// The HTTP status.
+        status: u16,
+        /// Its own sentence.
+        message: String,
+    },
     /// It answers something that is not of the protocol: HTML, truncated JSON, a wrong type.
     #[error("{source_key} sent an answer that is not of the protocol: {reason}")]
     Malformed {
@@ -57,6 +72,14 @@ pub enum SourceError {
     /// It does not take the center's credentials.
     #[error("{0} refused the credentials")]
     Unauthorized(SourceKey),
+    /// It is registered and cannot be spoken to as it is configured.
+    #[error("{source_key} is not connected: {reason}")]
+    Unplugged {
+        /// The source.
+        source_key: SourceKey,
+        /// Why, without secrets.
+        reason: String,
+    },
 }
 
 /// Why a webhook was not taken.
@@ -65,6 +88,9 @@ pub enum EventError {
     /// The source has no webhook secret configured.
     #[error("this source takes no webhooks")]
     NotConfigured,
+    /// The source is not connected now: it is to be sent again.
+    #[error("the source is not connected now")]
+    Unplugged,
     /// The signature is missing, wrong or too old.
     #[error("the signature does not verify")]
     Signature,
@@ -135,6 +161,8 @@ pub struct ActionRequest {
     pub action: ActionName,
     /// The operation id: the same on every attempt.
     pub key: IdempotencyKey,
+    /// Whether an earlier attempt under this key may have taken effect.
+    pub doubt: bool,
     /// Input, expected version, dry run, actor.
     pub call: ActionCall,
     /// W3C trace context, passed on.
@@ -187,6 +215,17 @@ pub struct Capabilities {
     pub expected_version: bool,
     /// The most orders of one page.
     pub page_size_max: u32,
+    /// Whether its change list leaves changes out: open orders are then read again on schedule.
+    pub blind_spots: bool,
+}
+
+/// How much a source may still be asked before it says no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateBudget {
+    /// Requests, or points where it counts these, that are left.
+    pub left: u64,
+    /// Of so many in all.
+    pub limit: u64,
 }
 
 /// The port to a module that owns orders. Implementations are cheap to call and hold no order state.
@@ -201,6 +240,21 @@ pub trait OrderSource: Send + Sync {
 
     /// Reads one page of changed orders.
     async fn list_changes(&self, window: &ChangeWindow) -> Result<ChangePage, SourceError>;
+
+    /// Reads orders again, of a source whose change list leaves changes out. What it no longer has is left out.
+    async fn reread(&self, ids: &[SourceOrderId]) -> Result<Vec<RawOrder>, SourceError> {
+        let mut orders = Vec::with_capacity(ids.len());
+        for id in ids {
+            orders.extend(self.fetch(id).await?);
+        }
+        Ok(orders)
+    }
+
+    /// What of a record tells whether anything changed: two records of one order with the same are the same. None when
+    /// only the whole record tells. Pure: no IO.
+    fn fingerprint(&self, _record: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
 
     /// Turns a raw record into a canonical order, or says exactly what is wrong with it; that it is another order than
     /// the one its envelope names is wrong, too.
@@ -223,6 +277,17 @@ pub trait OrderSource: Send + Sync {
 
     /// Asks what became of a key.
     async fn probe(&self, key: &IdempotencyKey) -> Probe;
+
+    /// Finds out what became of an ask whose answer did not come: from the key where the source keeps keys, from the
+    /// order where it does not. [`Probe::NeverArrived`] also means that asking again is safe.
+    async fn settle(&self, request: &ActionRequest) -> Probe {
+        self.probe(&request.key).await
+    }
+
+    /// What it may still be asked now, where it limits that and says so. Known from its last answer: no IO.
+    fn budget(&self) -> Option<RateBudget> {
+        None
+    }
 
     /// The owner's state machine, where it shows one.
     async fn process(&self) -> Result<Option<ProcessDefinition>, SourceError>;

@@ -13,8 +13,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, Method, StatusCode};
 use order_contract::process::ProcessDefinition;
 use order_contract::protocol::{
-    self, ActionError, ActionReply, Descriptor, ListOrders, ORDER_CHANGED, OrderActions, OrderPage, Outcome, paths,
-    problems,
+    self, ActionError, ActionReply, Descriptor, Idempotency, ListOrders, ORDER_CHANGED, OrderActions, OrderPage,
+    Outcome, paths, problems,
 };
 use order_contract::{AvailableAction, IdempotencyKey, Rejection, Rounding, SourceKey, SourceOrderId, parse_snapshot};
 use reqwest::RequestBuilder;
@@ -25,7 +25,7 @@ use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHO
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
-use super::egress::EgressError;
+use super::egress::{EgressError, Reach};
 use super::wire::{Answer, Wire, WireError};
 use super::{
     ActionOutcome, ActionRequest, Capabilities, ChangePage, ChangeWindow, EventError, Normalized, OrderSource, Probe,
@@ -54,6 +54,8 @@ pub struct ProtocolConfig {
     pub timeout: Duration,
     /// The most bytes of one answer.
     pub body_bytes_max: usize,
+    /// Which private hosts it may be at.
+    pub reach: Reach,
 }
 
 /// Why a client cannot be made of a configuration.
@@ -82,10 +84,11 @@ impl ProtocolClient {
     /// # Errors
     /// [`ProtocolConfigError`] when the URL is refused by the egress guard or a secret is malformed.
     pub fn new(config: ProtocolConfig) -> Result<Self, ProtocolConfigError> {
-        let ProtocolConfig { source, base_url, token, webhook_secrets, rounding, timeout, body_bytes_max } = config;
+        let ProtocolConfig { source, base_url, token, webhook_secrets, rounding, timeout, body_bytes_max, reach } =
+            config;
         let webhooks = webhook_secrets.iter().map(|secret| verifier(secret).ok_or(source.clone())).collect();
         let webhooks = Result::map_err(webhooks, ProtocolConfigError::WebhookSecret)?;
-        let wire = Wire::new(base_url, token, timeout, body_bytes_max)
+        let wire = Wire::new(base_url, token, timeout, body_bytes_max, reach)
             .map_err(|error| ProtocolConfigError::BaseUrl(source.clone(), error))?;
         Ok(Self { source, wire, webhooks, rounding, described: Mutex::default() })
     }
@@ -138,6 +141,7 @@ impl OrderSource for ProtocolClient {
             dry_run: can.dry_run,
             expected_version: can.expected_version,
             page_size_max: can.page_size_max,
+            blind_spots: false,
         };
         *self.described.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), capabilities.clone()));
         Ok(capabilities)
@@ -223,6 +227,17 @@ impl OrderSource for ProtocolClient {
         match reply(&answer, None) {
             Ok((_, outcome)) => Probe::Known(outcome),
             Err(reason) => Probe::Undecidable(not_of_the_protocol(&reason)),
+        }
+    }
+
+    async fn settle(&self, request: &ActionRequest) -> Probe {
+        // A module that keeps no keys may say of any that it never arrived.
+        match self.describe().await {
+            Ok(capabilities) if request.doubt && capabilities.idempotency != Idempotency::Keyed => {
+                Probe::Undecidable("this source cannot be asked again safely: look at the order".into())
+            }
+            Ok(_) => self.probe(&request.key).await,
+            Err(error) => Probe::Undecidable(error.to_string()),
         }
     }
 

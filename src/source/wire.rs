@@ -13,7 +13,7 @@ use reqwest::{Client, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::egress::{self, EgressError};
+use super::egress::{self, EgressError, Reach};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +54,10 @@ impl Wire {
         token: Option<SecretString>,
         timeout: Duration,
         body_bytes_max: usize,
+        reach: Reach,
     ) -> Result<Self, EgressError> {
-        egress::check(&base_url)?;
-        Ok(Self { http: egress::client(timeout)?, base_url, token, body_bytes_max })
+        egress::check(&base_url, &reach)?;
+        Ok(Self { http: egress::client(timeout, reach)?, base_url, token, body_bytes_max })
     }
 
     /// A request to a path of the protocol; the values fill its `{…}` segments, each escaped as one segment.
@@ -77,6 +78,11 @@ impl Wire {
             Some(token) => request.bearer_auth(token.expose_secret()),
             None => request,
         }
+    }
+
+    /// A request to any address, with nothing of the protocol in it. The caller has checked the address.
+    pub(crate) fn request_to(&self, method: Method, url: Url) -> RequestBuilder {
+        self.http.request(method, url)
     }
 
     /// Sends once and reads the whole answer.

@@ -1,4 +1,4 @@
-//! A center in this process over a real database, and the real retail module behind a proxy that can break things.
+//! A center in this process over a real database, and a real order module behind a proxy that can break things.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,14 +6,18 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use order_center::catalog::{Catalog, CatalogConfig, SealKey, Vault};
 use order_center::database::Database;
 use order_center::index::Index;
 use order_center::ingest::{Clock, Ingest, IngestLimits};
+use order_center::mapping::{Limits, Pool};
 use order_center::operation::{Intent, OperationLimits, Operations};
+use order_center::source::egress::Reach;
 use order_center::source::protocol::{ProtocolClient, ProtocolConfig};
-use order_center::source::{Registry, Source};
+use order_center::source::{Factory, Registry, Source};
+use order_center::upkeep::{Upkeep, UpkeepLimits};
 use order_contract::{ActionName, OrderId, OrderSnapshot, Rounding, SourceOrderId};
-use order_modules::retail::{Config, ImportedLine, ImportedOrder, ImportedState, Retail, WebhookTarget};
+use order_modules::{Config, ImportedLine, ImportedOrder, ImportedState, Line, WebhookTarget};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
@@ -28,9 +32,9 @@ pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// How long the client waits for a module. Shorter than every stall in the tests.
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(800);
 
-/// A retail module of its own, served over HTTP. It ends with the value.
+/// An order module of its own, retail unless told, served over HTTP. It ends with the value.
 pub(crate) struct Module {
-    pub(crate) retail: Retail,
+    pub(crate) inner: order_modules::Module,
     pub(crate) address: SocketAddr,
     pub(crate) proxy: FaultProxy,
     _stop: DropGuard,
@@ -44,22 +48,32 @@ impl Module {
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = Config::new(folder.path().join("retail.db"));
+        let mut config = Config::new(Line::Retail, folder.path().join("module.db"));
+        config.durable = false;
         change(&mut config);
-        let retail = Retail::open(config).await.unwrap();
+        let inner = order_modules::Module::open(config).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         tokio::spawn({
-            let (retail, stop) = (retail.clone(), stop.clone());
-            async move { retail.serve(listener, stop).await.unwrap() }
+            let (inner, stop) = (inner.clone(), stop.clone());
+            async move { inner.serve(listener, stop).await.unwrap() }
         });
         let proxy = FaultProxy::start(address.to_string()).await;
-        Self { retail, address, proxy, _stop: stop.drop_guard(), _folder: folder }
+        Self { inner, address, proxy, _stop: stop.drop_guard(), _folder: folder }
     }
 
     /// Takes in paid orders, each of 1,000 pieces at 10.00.
     pub(crate) async fn import(&self, numbers: impl IntoIterator<Item = String>) {
+        self.import_as(numbers, ImportedState::Paid).await;
+    }
+
+    /// The same orders, before they are paid.
+    pub(crate) async fn import_unpaid(&self, numbers: impl IntoIterator<Item = String>) {
+        self.import_as(numbers, ImportedState::PendingPayment).await;
+    }
+
+    async fn import_as(&self, numbers: impl IntoIterator<Item = String>, state: ImportedState) {
         let orders = numbers.into_iter().map(|number| ImportedOrder {
             number,
             placed_at: at(0),
@@ -72,10 +86,10 @@ impl Module {
                 quantity: 1_000.into(),
                 unit_price: "10.00".parse().unwrap(),
             }],
-            state: ImportedState::Paid,
+            state: state.clone(),
             returns: Vec::new(),
         });
-        let report = self.retail.import(orders.collect()).await.unwrap();
+        let report = self.inner.import(orders.collect()).await.unwrap();
         assert_eq!(report.refused, [], "the module takes the test's orders");
     }
 
@@ -121,17 +135,21 @@ pub(crate) fn protocol_source(key: &str, base_url: &str) -> Source {
         rounding: Rounding::Refuse,
         timeout: TIMEOUT,
         body_bytes_max: 8 << 20,
+        reach: Reach::Private,
     };
     let port = Arc::new(ProtocolClient::new(config).unwrap());
-    Source { key: source(key), title: key.into(), adapter: "protocol".into(), port }
+    Source { key: source(key), title: key.into(), adapter: "protocol".into(), mapping: String::new(), port }
 }
 
 /// One node of a center. Nothing runs in the background until a test says so.
 #[derive(Clone)]
 pub(crate) struct Center {
+    pub(crate) registry: Registry,
     pub(crate) index: Index,
     pub(crate) ingest: Ingest,
     pub(crate) operations: Operations,
+    pub(crate) catalog: Catalog,
+    pub(crate) upkeep: Upkeep,
 }
 
 pub(crate) const INGEST: IngestLimits = IngestLimits {
@@ -151,6 +169,32 @@ pub(crate) const OPERATION: OperationLimits = OperationLimits {
     lease: Duration::from_secs(3),
 };
 
+pub(crate) const UPKEEP: UpkeepLimits = UpkeepLimits {
+    reconcile_interval: Duration::from_secs(24 * 3600),
+    reconcile_window: Duration::from_secs(7 * 24 * 3600),
+    reread_interval: Duration::from_secs(900),
+};
+
+/// Where the mappings of adapters run: in this project's program, which a test is not.
+pub(crate) fn workers() -> Pool {
+    Pool::new(Limits { program: env!("CARGO_BIN_EXE_order-center").into(), ..Limits::default() })
+}
+
+/// A catalog whose sources may be at 127.0.0.1, with a key that seals secrets and one reference that leads somewhere.
+pub(crate) fn catalog_config() -> CatalogConfig {
+    let reader = |reference: &str| match reference {
+        "env:SOURCE_SECRET" => Ok(SecretString::from(SECRET)),
+        _ => Err(format!("there is no {reference}")),
+    };
+    let key = SealKey::new(&SecretString::from("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")).unwrap();
+    CatalogConfig {
+        factory: Factory { workers: workers() },
+        vault: Vault { reader: Arc::new(reader), key: Some(key) },
+        reach: Reach::Listed(["127.0.0.1".to_owned()].into()),
+        poll_interval: Duration::from_millis(50),
+    }
+}
+
 impl Center {
     pub(crate) fn new(database: &Database, sources: impl IntoIterator<Item = Source>) -> Self {
         Self::with(database, sources, &TestClock::default(), INGEST, OPERATION)
@@ -166,8 +210,11 @@ impl Center {
         let registry = Registry::new(sources);
         let index = Index::new(database.clone());
         let ingest = Ingest::new(database.clone(), index.clone(), registry.clone(), clock.clock(), ingest);
-        let operations = Operations::new(database.clone(), ingest.clone(), registry, clock.clock(), operation);
-        Self { index, ingest, operations }
+        let operations = Operations::new(database.clone(), ingest.clone(), registry.clone(), clock.clock(), operation);
+        let catalog = Catalog::new(database.clone(), registry.clone(), clock.clock(), catalog_config());
+        let upkeep =
+            Upkeep::new(database.clone(), catalog.clone(), ingest.clone(), registry.clone(), clock.clock(), UPKEEP);
+        Self { registry, index, ingest, operations, catalog, upkeep }
     }
 
     /// Runs ingest's workers until the guard is dropped.
@@ -181,6 +228,14 @@ impl Center {
     pub(crate) fn run_operations(&self) -> DropGuard {
         let stop = CancellationToken::new();
         tokio::spawn(self.operations.clone().run(stop.clone()));
+        stop.drop_guard()
+    }
+
+    /// Runs upkeep and the following of the catalog until the guard is dropped.
+    pub(crate) fn run_upkeep(&self) -> DropGuard {
+        let stop = CancellationToken::new();
+        tokio::spawn(self.catalog.clone().follow(stop.clone()));
+        tokio::spawn(self.upkeep.clone().run(stop.clone()));
         stop.drop_guard()
     }
 

@@ -12,9 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use order_center::conformance::{Options, Report, Verdict, WebhookOptions, check};
 use order_contract::Disposition;
-use order_modules::retail::{
-    Config, ImportedLine, ImportedOrder, ImportedReturn, ImportedState, Retail, Retry, WebhookTarget,
-};
+use order_modules::{Config, ImportedLine, ImportedOrder, ImportedReturn, ImportedState, Line, Retry, WebhookTarget};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -28,7 +26,7 @@ const BODY_MAX: usize = 16 << 20;
 
 /// A retail module with orders in many states, its webhooks set up to go to `receiver`.
 struct Module {
-    retail: Retail,
+    inner: order_modules::Module,
     base_url: String,
     _folder: tempfile::TempDir,
     _stop: DropGuard,
@@ -37,20 +35,20 @@ struct Module {
 impl Module {
     async fn start(receiver: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = Config::new(folder.path().join("retail.db"));
+        let mut config = Config::new(Line::Retail, folder.path().join("retail.db"));
         config.token = Some(SecretString::from(TOKEN));
         config.webhook =
             Some(WebhookTarget { url: format!("http://{receiver}/hooks"), secret: SecretString::from(SECRET) });
         config.retry = Retry { first: Duration::from_millis(50), longest: Duration::from_millis(200), attempts: 100 };
-        let retail = Retail::open(config).await.unwrap();
-        let report = retail.import(history()).await.unwrap();
+        let inner = order_modules::Module::open(config).await.unwrap();
+        let report = inner.import(history()).await.unwrap();
         assert_eq!(report.refused, []);
         let stop = CancellationToken::new();
         let (base_url, listener) = listen().await;
-        let served = retail.clone();
+        let served = inner.clone();
         let stopping = stop.clone();
         tokio::spawn(async move { served.serve(listener, stopping).await });
-        Self { retail, base_url, _folder: folder, _stop: stop.drop_guard() }
+        Self { inner, base_url, _folder: folder, _stop: stop.drop_guard() }
     }
 }
 
@@ -306,7 +304,7 @@ async fn through(lie: &Lie, router: &Router, mut ask: Ask) -> Reply {
 async fn run(lie: Lie) -> Report {
     let receiver = free_address().await;
     let module = Module::start(receiver).await;
-    let router = module.retail.router();
+    let router = module.inner.router();
     let lie = std::sync::Arc::new(lie);
     let (base_url, listener) = listen().await;
     let proxy = Router::new().fallback(async move |request: Request| -> Response {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use order_center::index::Index;
 use order_center::operation::OperationState;
-use order_modules::retail::Retry;
+use order_modules::Retry;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;

@@ -1,5 +1,6 @@
 //! A proxy in front of a module that breaks what a network breaks: real TCP, one request per connection.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -54,6 +55,13 @@ impl Asked {
     }
 }
 
+/// How many actions are under way at the module, and the most that ever were.
+#[derive(Default)]
+struct AtOnce {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
 type Plan = Box<dyn FnMut(&Asked) -> Fault + Send>;
 
 /// The proxy. It ends with the value.
@@ -61,6 +69,7 @@ pub(crate) struct FaultProxy {
     pub(crate) base_url: String,
     plan: Arc<Mutex<Plan>>,
     seen: Arc<Mutex<Vec<Asked>>>,
+    acting: Arc<AtOnce>,
     _stop: DropGuard,
 }
 
@@ -71,25 +80,31 @@ impl FaultProxy {
         let base_url = format!("http://{}", listener.local_addr().unwrap());
         let plan: Arc<Mutex<Plan>> = Arc::new(Mutex::new(Box::new(|_: &Asked| Fault::Pass)));
         let seen: Arc<Mutex<Vec<Asked>>> = Arc::default();
+        let acting: Arc<AtOnce> = Arc::default();
         let stop = CancellationToken::new();
         tokio::spawn({
-            let (plan, seen, stop) = (plan.clone(), seen.clone(), stop.clone());
+            let (plan, seen, acting, stop) = (plan.clone(), seen.clone(), acting.clone(), stop.clone());
             async move {
                 while let Some(Ok((client, _))) = stop.run_until_cancelled(listener.accept()).await {
-                    let (plan, seen, upstream) = (plan.clone(), seen.clone(), upstream.clone());
+                    let (plan, seen, acting, upstream) = (plan.clone(), seen.clone(), acting.clone(), upstream.clone());
                     tokio::spawn(async move {
                         // A side that hangs up is part of the game.
-                        let _ = exchange(client, &upstream, &plan, &seen).await;
+                        let _ = exchange(client, &upstream, &plan, &seen, &acting).await;
                     });
                 }
             }
         });
-        Self { base_url, plan, seen, _stop: stop.drop_guard() }
+        Self { base_url, plan, seen, acting, _stop: stop.drop_guard() }
     }
 
     /// Decides from now on what happens to each request.
     pub(crate) fn plan(&self, plan: impl FnMut(&Asked) -> Fault + Send + 'static) {
         *self.plan.lock().unwrap() = Box::new(plan);
+    }
+
+    /// The most actions that were ever under way at once.
+    pub(crate) fn most_actions_at_once(&self) -> usize {
+        self.acting.most.load(Ordering::SeqCst)
     }
 
     /// The requests that match, so far.
@@ -103,6 +118,7 @@ async fn exchange(
     upstream: &str,
     plan: &Mutex<Plan>,
     seen: &Mutex<Vec<Asked>>,
+    acting: &AtOnce,
 ) -> std::io::Result<()> {
     let Some((head, body)) = read_request(&mut client).await? else { return Ok(()) };
     let mut words = head.split(' ');
@@ -118,18 +134,24 @@ async fn exchange(
         _ => {}
     }
 
+    if asked.is_action() {
+        let now = acting.now.fetch_add(1, Ordering::SeqCst) + 1;
+        acting.most.fetch_max(now, Ordering::SeqCst);
+    }
     let mut module = TcpStream::connect(upstream).await?;
     module.write_all(head.replacen("\r\n", "\r\nconnection: close\r\n", 1).as_bytes()).await?;
     module.write_all(&body).await?;
     let mut answer = Vec::new();
     module.read_to_end(&mut answer).await?;
+    if let Fault::Stall(pause) = &fault {
+        tokio::time::sleep(*pause).await;
+    }
+    if asked.is_action() {
+        acting.now.fetch_sub(1, Ordering::SeqCst);
+    }
     match fault {
         Fault::Lose => {}
         Fault::Half => client.write_all(&answer[..answer.len() - answer.len() / 4]).await?,
-        Fault::Stall(pause) => {
-            tokio::time::sleep(pause).await;
-            client.write_all(&answer).await?;
-        }
         Fault::Instead(status, headers, body) => client.write_all(message(status, headers, body).as_bytes()).await?,
         Fault::Edit(change) => {
             let text = String::from_utf8(answer).unwrap();
@@ -140,7 +162,7 @@ async fn exchange(
             let (head, body) = (kept.collect::<Vec<_>>().join("\r\n"), json.to_string());
             client.write_all(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await?;
         }
-        Fault::Pass | Fault::Drop | Fault::Answer(..) => client.write_all(&answer).await?,
+        Fault::Pass | Fault::Stall(_) | Fault::Drop | Fault::Answer(..) => client.write_all(&answer).await?,
     }
     client.shutdown().await
 }

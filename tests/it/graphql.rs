@@ -8,7 +8,7 @@ use async_graphql::{Request, Variables};
 use futures_util::StreamExt as _;
 use order_center::graphql::{GraphqlLimits, Principal, Role, Schema, Services, response_json, schema, sdl};
 use order_center::index::Via;
-use order_center::source::{RawOrder, Registry};
+use order_center::source::RawOrder;
 use serde_json::{Value, json};
 
 use crate::center::{Center, Module, protocol_source};
@@ -36,13 +36,13 @@ struct Api {
 impl Api {
     async fn new(world: &TestDatabase) -> Self {
         let module = Module::start().await;
-        let sources = || [protocol_source("retail", &module.proxy.base_url)];
-        let center = Center::new(&world.database, sources());
+        let center = Center::new(&world.database, [protocol_source("retail", &module.proxy.base_url)]);
         let services = Services {
             index: center.index.clone(),
             ingest: center.ingest.clone(),
             operations: center.operations.clone(),
-            registry: Registry::new(sources()),
+            catalog: center.catalog.clone(),
+            registry: center.registry.clone(),
         };
         Self { schema: schema(services, LIMITS), center, module }
     }

@@ -16,6 +16,7 @@ use order_center::database::Database;
 use order_center::index::Applied;
 use order_center::index::Via;
 use order_center::ingest::{Ingest, IngestError, IngestLimits, Ingested, PassReport, WebhookReceipt};
+use order_center::source::egress::Reach;
 use order_center::source::{EventError, RawOrder, SourceError};
 use order_contract::protocol::OrderPage;
 use order_contract::{OrderSnapshot, SourceOrderId};
@@ -265,6 +266,7 @@ async fn quarantine_is_replayed_after_a_fix() {
                 rounding: order_contract::Rounding::HalfEven,
                 timeout: Duration::from_secs(5),
                 body_bytes_max: 1 << 20,
+                reach: Reach::Private,
             })
             .unwrap(),
         );

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the failure")]
 
+mod accepted;
+mod adapter;
 mod architecture;
 mod bench;
+mod catalog;
 mod center;
 mod conformance;
 mod crash;
@@ -12,6 +15,8 @@ mod graphql;
 mod http;
 mod index;
 mod ingest;
+mod manifest;
+mod mapping;
 mod operation;
 mod shelf;
 mod source;

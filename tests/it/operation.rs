@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use order_center::operation::{Intent, Operation, OperationError, OperationLimits, OperationState};
+use order_center::operation::{Intent, Operation, OperationError, OperationLimits, OperationState, Verdict};
 use order_contract::OrderStatus;
 use serde_json::json;
 use sqlx::{Connection, Executor};
@@ -581,4 +581,69 @@ async fn a_client_that_waited_long_enough_holds_an_operation_in_progress() {
     until("it ends", || all_final(&center)).await;
     let done = center.operations.perform(refund("A1", "k1")).await.unwrap();
     assert_eq!((done.id, done.state), (waiting.id, OperationState::Succeeded));
+}
+
+/// A center over a module that says it forgets keys, with an order `A1`.
+async fn blind(world: &TestDatabase) -> (Center, Module) {
+    let (_, module) = center(world, 1).await;
+    forget_keys(&module, Fault::Pass);
+    (Center::new(&world.database, [protocol_source("retail", &module.proxy.base_url)]), module)
+}
+
+fn forget_keys(module: &Module, acting: Fault) {
+    module.proxy.plan(move |asked| match (asked.is_descriptor(), asked.is_action()) {
+        (true, _) => Fault::Edit(Arc::new(|json| json["idempotency"] = json!("BLIND"))),
+        (_, true) => acting.clone(),
+        _ => Fault::Pass,
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn actions_on_one_order_of_a_source_that_forgets_keys_take_turns_on_every_node() {
+    for world in databases().await {
+        let (one, module) = blind(&world).await;
+        let two = Center::new(&world.database, [protocol_source("retail", &module.proxy.base_url)]);
+        forget_keys(&module, Fault::Stall(Duration::from_millis(30)));
+        let asks = (0..8).map(|n| {
+            let node = if n % 2 == 0 { one.clone() } else { two.clone() };
+            async move { node.operations.perform(refund("A1", &format!("k{n}"))).await.unwrap() }
+        });
+        for done in join_all(asks).await {
+            assert_eq!(done.state, OperationState::Succeeded, "{}: {done:?}", world.name);
+        }
+        assert_eq!(effects(&module, "A1").await, 8);
+        assert_eq!(
+            module.proxy.most_actions_at_once(),
+            1,
+            "{}: two asks for one order were under way at once",
+            world.name
+        );
+        let left = world.database.fetch_all("select count(*) from order_turns", &[]).await.unwrap();
+        assert_eq!(left[0].int(0).unwrap(), 0, "no turn is left behind");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_an_action_is_in_doubt_a_source_that_forgets_keys_is_not_asked_again_for_that_order() {
+    for world in databases().await {
+        let (center, module) = blind(&world).await;
+        forget_keys(&module, Fault::Lose);
+        let doubtful = center.operations.perform(refund("A1", "k1")).await.unwrap();
+        assert_eq!(doubtful.state, OperationState::Unknown, "{}", world.name);
+        forget_keys(&module, Fault::Pass);
+        // A person tries once more, with a new key.
+        let again = center.operations.perform(refund("A1", "k2")).await.unwrap();
+        let error = again.error.unwrap();
+        assert_eq!((again.state, error.code.as_str()), (OperationState::Rejected, "OUTCOME_PENDING"));
+        assert!(error.message.contains(&doubtful.id), "{}", error.message);
+        assert_eq!(effects(&module, "A1").await, 1, "nothing was paid twice");
+        // The person looks at the module, and says what is there.
+        let decided = center.operations.decide(&doubtful.id, Verdict::TookEffect, "ada").await.unwrap().unwrap();
+        assert_eq!((decided.state, decided.error), (OperationState::Succeeded, None));
+        let next = center.operations.perform(refund("A1", "k3")).await.unwrap();
+        assert_eq!(next.state, OperationState::Succeeded);
+        assert_eq!(effects(&module, "A1").await, 2);
+        let late = center.operations.decide(&next.id, Verdict::DidNotHappen, "ada").await.unwrap().unwrap();
+        assert_eq!(late.state, OperationState::Succeeded, "what is known is not decided");
+    }
 }

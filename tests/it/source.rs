@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
 use http::{HeaderMap, Method, StatusCode, Uri, header};
+use order_center::source::egress::Reach;
 use order_center::source::protocol::{ProtocolClient, ProtocolConfig};
 use order_center::source::{
     ActionOutcome, ActionRequest, ChangeWindow, EventError, OrderSource, Probe, SourceError, SourceEvent,
@@ -73,6 +74,7 @@ fn client_with(base_url: &str, change: impl FnOnce(&mut ProtocolConfig)) -> Prot
         rounding: Rounding::Refuse,
         timeout: Duration::from_millis(700),
         body_bytes_max: 1 << 20,
+        reach: Reach::Private,
     };
     change(&mut config);
     ProtocolClient::new(config).expect("a client")
@@ -87,6 +89,7 @@ fn cancel(id: &str) -> ActionRequest {
         order: Some(order_id(id)),
         action: ActionName::try_new("cancel").expect("a name"),
         key: IdempotencyKey::try_new("op-1").expect("a key"),
+        doubt: false,
         call: ActionCall::default(),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
     }
@@ -341,6 +344,7 @@ async fn a_redirect_is_not_followed() {
             rounding: Rounding::Refuse,
             timeout: Duration::from_secs(1),
             body_bytes_max: 1000,
+            reach: Reach::Private,
         };
         assert!(ProtocolClient::new(config).is_err(), "{url}");
     }
@@ -531,6 +535,7 @@ fn a_signed_body_tells_what_it_says_and_nothing_else() {
             rounding: Rounding::Refuse,
             timeout: Duration::from_secs(1),
             body_bytes_max: 1000,
+            reach: Reach::Private,
         };
         assert!(ProtocolClient::new(config).is_err(), "{secret}");
     }
