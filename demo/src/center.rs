@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::ledger::Sums;
 
 /// Orders from the file: their numbers are digits, those of orders that were created later begin with an R.
-const FROM_THE_FILE: &str = r#"{ NOT: { number: { startsWith: "R" } } }"#;
+const FROM_THE_FILE: &str = r#"{ source: { eq: "retail" }, NOT: { number: { startsWith: "R" } } }"#;
 
 /// Why the center did not answer a query.
 #[derive(Debug, thiserror::Error)]
@@ -36,15 +36,55 @@ pub struct Center {
     url: String,
 }
 
-/// How far the center has come with the module's orders.
+/// How far the center has come with the modules' orders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pulled {
-    /// Orders in the index.
+    /// Orders of the file in the index.
+    pub file: u64,
+    /// Orders of all sources in the index.
     pub orders: u64,
+    /// Sources whose changes were read to the end at least once.
+    pub complete: usize,
     /// Inputs in quarantine.
     pub quarantined: u64,
     /// What went wrong last.
     pub error: Option<String>,
+}
+
+/// An HTTP client.
+///
+/// # Panics
+/// When the system gives no random numbers to the TLS library, which is not used here.
+pub(crate) fn http() -> reqwest::Client {
+    // A second installation is refused and changes nothing: the first one stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
+/// The statuses in the order of an order's life.
+const LIFE: &[&str] = &[
+    "PENDING_PAYMENT",
+    "PENDING_ACCEPTANCE",
+    "PROCESSING",
+    "AWAITING_CONFIRMATION",
+    "COMPLETED",
+    "CANCELED",
+    "EXPIRED",
+];
+
+/// An order to begin with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// Its global id.
+    pub id: String,
+    /// Its owner's state.
+    pub state: String,
+    /// What it costs, with the currency.
+    pub total: String,
+    /// Its first line.
+    pub what: String,
+    /// What its owner would do with it now.
+    pub actions: Vec<String>,
 }
 
 /// An order that its owner would cancel now.
@@ -58,14 +98,9 @@ pub struct Cancelable {
 
 impl Center {
     /// A client for this GraphQL URL.
-    ///
-    /// # Panics
-    /// When the system gives no random numbers to the TLS library, which is not used here.
     #[must_use]
     pub fn new(url: String) -> Self {
-        // A second installation is refused and changes nothing: the first one stays.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Self { http: reqwest::Client::new(), url }
+        Self { http: http(), url }
     }
 
     /// Its GraphQL URL.
@@ -95,14 +130,21 @@ impl Center {
     /// [`CenterError`].
     pub async fn pulled(&self) -> Result<Pulled, CenterError> {
         let query = format!(
-            "{{ orderAggregates(where: {FROM_THE_FILE}) {{ rows {{ orders }} }} sources {{ sync {{ quarantined lastError }} }} }}"
+            "{{ file: orderAggregates(where: {FROM_THE_FILE}) {{ rows {{ orders }} }} all: orderAggregates {{ rows {{ orders }} }} \
+             sources {{ sync {{ lastSuccessAt quarantined lastError }} }} }}"
         );
         let answer: Value = self.ask(&query, Value::Null).await?;
-        let rows = answer["orderAggregates"]["rows"].as_array();
+        let orders = |of: &str| {
+            let rows = answer[of]["rows"].as_array().into_iter().flatten();
+            rows.filter_map(|row| row["orders"].as_u64()).sum()
+        };
+        let sources = answer["sources"].as_array().into_iter().flatten().map(|source| &source["sync"]);
         Ok(Pulled {
-            orders: rows.into_iter().flatten().filter_map(|row| row["orders"].as_u64()).sum(),
-            quarantined: answer.pointer("/sources/0/sync/quarantined").and_then(Value::as_u64).unwrap_or_default(),
-            error: answer.pointer("/sources/0/sync/lastError").and_then(Value::as_str).map(str::to_owned),
+            file: orders("file"),
+            orders: orders("all"),
+            complete: sources.clone().filter(|sync| !sync["lastSuccessAt"].is_null()).count(),
+            quarantined: sources.clone().filter_map(|sync| sync["quarantined"].as_u64()).sum(),
+            error: sources.filter_map(|sync| sync["lastError"].as_str()).next().map(str::to_owned),
         })
     }
 
@@ -144,12 +186,56 @@ impl Center {
         Ok(sums.collect())
     }
 
-    /// An order whose owner would cancel it now: the newest that is paid, else one that is not.
+    /// How many orders of each status the sources have: by source, in the order of an order's life.
+    ///
+    /// # Errors
+    /// [`CenterError`].
+    pub async fn statuses(&self) -> Result<BTreeMap<String, Vec<(String, u64)>>, CenterError> {
+        let query = "{ orderAggregates(groupBy: [SOURCE, STATUS]) { rows { source status orders } } }";
+        let answer: Value = self.ask(query, Value::Null).await?;
+        let mut statuses: BTreeMap<String, Vec<(String, u64)>> = BTreeMap::new();
+        for row in answer["orderAggregates"]["rows"].as_array().into_iter().flatten() {
+            let text = |field: &str| row[field].as_str().unwrap_or_default().to_owned();
+            statuses
+                .entry(text("source"))
+                .or_default()
+                .push((text("status"), row["orders"].as_u64().unwrap_or_default()));
+        }
+        for counts in statuses.values_mut() {
+            counts.sort_by_key(|(status, _)| (LIFE.iter().position(|known| known == status), status.clone()));
+        }
+        Ok(statuses)
+    }
+
+    /// The newest order of a source that can still be called off, and what its owner would do with it now.
+    ///
+    /// # Errors
+    /// [`CenterError`].
+    pub async fn newest(&self, source: &str) -> Result<Option<Newest>, CenterError> {
+        let query = "query($source: String!) { orders(first: 1, where: { source: { eq: $source }, \
+                     status: { in: [PROCESSING, PENDING_ACCEPTANCE, AWAITING_CONFIRMATION] } }) { nodes { \
+                     id native { state } lines { name } totals { total { amount currencyCode } } \
+                     availableActions { name enabled } } } }";
+        let answer: Value = self.ask(query, json!({ "source": source })).await?;
+        let Some(order) = answer.pointer("/orders/nodes/0") else { return Ok(None) };
+        let text = |pointer: &str| order.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let actions = order["availableActions"].as_array().into_iter().flatten();
+        let enabled = actions.filter(|action| action["enabled"] == true);
+        Ok(Some(Newest {
+            id: text("/id").into(),
+            state: text("/native/state").into(),
+            total: format!("{} {}", text("/totals/total/amount"), text("/totals/total/currencyCode")),
+            what: text("/lines/0/name").into(),
+            actions: enabled.filter_map(|action| action["name"].as_str().map(str::to_owned)).collect(),
+        }))
+    }
+
+    /// A retail order whose owner would cancel it now: the newest that is paid, else one that is not.
     ///
     /// # Errors
     /// [`CenterError`].
     pub async fn cancelable(&self) -> Result<Option<Cancelable>, CenterError> {
-        let query = "query($status: OrderStatus!) { orders(where: { status: { eq: $status } }, first: 20) { nodes { \
+        let query = "query($status: OrderStatus!) { orders(where: { source: { eq: \"retail\" }, status: { eq: $status } }, first: 20) { nodes { \
                      id number availableActions { name enabled } } } }";
         for status in ["PROCESSING", "PENDING_PAYMENT"] {
             let answer: Value = self.ask(query, json!({ "status": status })).await?;

@@ -1,12 +1,13 @@
-//! The folder that a demonstration lives in: the module's database, the center's, and what ties them together.
+//! The folder that a demonstration lives in: the modules' databases, the center's, and what ties them together.
 //!
-//! It owns the names in the folder, the module's credentials and the note of which file was loaded. It refuses to mix
+//! It owns the names in the folder, the modules' credentials and the note of what was loaded. It refuses to mix
 //! two files in one folder. That is so that a second start continues exactly where the first one ended.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use order_modules::Line;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +38,8 @@ pub enum FolderError {
 struct Note {
     /// The file: its lines, invoices and sum.
     file: (u64, usize, String),
-    /// Whether all of its orders are in the module.
-    imported: bool,
+    /// The lines whose modules have all of their orders.
+    filled: Vec<String>,
     token: String,
     webhook_secret: String,
 }
@@ -62,8 +63,11 @@ impl Folder {
         let file = (survey.lines, survey.invoices(), survey.value.to_string());
         let note = path.join(NOTE);
         if fresh {
-            for name in [NOTE, MODULE, CENTER] {
+            for name in [NOTE, CENTER] {
                 remove(&path.join(name))?;
+            }
+            for line in Line::ALL {
+                remove(&database(path, *line))?;
             }
         }
         let folder = match fs::read(&note) {
@@ -72,7 +76,7 @@ impl Folder {
                 Self { path: path.to_owned(), note, _lock: lock }
             }
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                let note = Note { file: file.clone(), imported: false, token: random()?, webhook_secret: random()? };
+                let note = Note { file: file.clone(), filled: Vec::new(), token: random()?, webhook_secret: random()? };
                 let folder = Self { path: path.to_owned(), note, _lock: lock };
                 folder.save()?;
                 folder
@@ -82,25 +86,27 @@ impl Folder {
         if folder.note.file == file { Ok(folder) } else { Err(FolderError::OtherFile(path.to_owned())) }
     }
 
-    /// Whether all orders of the file are in the module.
+    /// Whether the module of this line has all of its orders.
     #[must_use]
-    pub fn imported(&self) -> bool {
-        self.note.imported
+    pub fn is_filled(&self, line: Line) -> bool {
+        self.note.filled.iter().any(|name| name == line.name())
     }
 
-    /// Remembers that they are.
+    /// Remembers that it has.
     ///
     /// # Errors
     /// [`FolderError::File`].
-    pub fn set_imported(&mut self) -> Result<(), FolderError> {
-        self.note.imported = true;
+    pub fn set_filled(&mut self, line: Line) -> Result<(), FolderError> {
+        if !self.is_filled(line) {
+            self.note.filled.push(line.name().into());
+        }
         self.save()
     }
 
-    /// The module's database.
+    /// The database of a line's module.
     #[must_use]
-    pub fn module_database(&self) -> PathBuf {
-        self.path.join(MODULE)
+    pub fn module_database(&self, line: Line) -> PathBuf {
+        database(&self.path, line)
     }
 
     /// The center's database, unless another one is named.
@@ -109,13 +115,13 @@ impl Folder {
         self.path.join(CENTER)
     }
 
-    /// The token that the module wants from the center.
+    /// The token that the modules want from the center.
     #[must_use]
     pub fn token(&self) -> SecretString {
         self.note.token.clone().into()
     }
 
-    /// The secret that the module signs webhooks with.
+    /// The secret that the modules sign webhooks with.
     #[must_use]
     pub fn webhook_secret(&self) -> SecretString {
         format!("whsec_{}", self.note.webhook_secret).into()
@@ -150,8 +156,11 @@ fn lock(path: &Path) -> Result<fs::File, FolderError> {
 
 const LOCK: &str = "demo.lock";
 const NOTE: &str = "demo.json";
-const MODULE: &str = "retail.db";
 const CENTER: &str = "center.db";
+
+fn database(path: &Path, line: Line) -> PathBuf {
+    path.join(format!("{}.db", line.name()))
+}
 
 /// Removes a file, if it is there, with what SQLite keeps beside it.
 ///

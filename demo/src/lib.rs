@@ -1,8 +1,9 @@
-//! The demonstration: real invoices become orders of a real order module, and the center shows them.
+//! The demonstration: three order modules behind one center, retail with the orders of real invoices.
 //!
-//! It owns reading the data set, filling the module and proving that the center's sums are the file's. It refuses to
+//! It owns reading the data set, filling the modules and proving that the center's sums are the file's. It refuses to
 //! reach into the center: everything it shows comes over the protocol and over GraphQL, as for any other user.
 
+pub mod book;
 pub mod center;
 pub mod country;
 pub mod folder;

@@ -1,4 +1,4 @@
-//! `cargo run --release -p demo`: a real order module with real orders, and the center in front of it.
+//! `cargo run --release -p demo`: three real order modules, one with real orders, and the center in front of them.
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -11,7 +11,7 @@ use demo::report::grouped;
 use demo::run::{Demo, DemoError, Options, Screen};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Loads real orders into a retail order module, lets Order Center pull them, and serves both until Ctrl-C.
+/// Fills three order modules, retail with real orders, lets Order Center pull them, and serves all until Ctrl-C.
 #[derive(Parser)]
 #[command(name = "demo", version)]
 struct Arguments {
@@ -133,8 +133,12 @@ fn invitation(demo: &Demo, options: &Options) -> String {
             order.number, order.id, order.number
         );
     }
+    for order in demo.newest() {
+        let (id, what, total, state) = (&order.id, &order.what, &order.total, &order.state);
+        text += &format!("\n{id} ({what}, {total}) is {state}: {}", order.actions.join(", "));
+    }
     text += &format!(
-        "\nThe orders of the newest day are still open: in turn unpaid, paid and being picked.\n\
+        "\n\ndocs/walkthrough.md takes one order of each kind through its life and back.\n\
          Ctrl-C stops everything. {} keeps it: start again to continue, with --fresh to start over.",
         options.data_dir.display()
     );

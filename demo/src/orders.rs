@@ -14,7 +14,7 @@
 
 use chrono::NaiveDate;
 use order_contract::{Amount, Disposition, Quantity};
-use order_modules::retail::{ImportedLine, ImportedOrder, ImportedReturn, ImportedState};
+use order_modules::{ImportedLine, ImportedOrder, ImportedReturn, ImportedState};
 
 use crate::country;
 use crate::invoices::{Invoice, InvoiceError, Invoices};

@@ -71,6 +71,17 @@ pub fn countries(center: &BTreeMap<String, Sums>) -> String {
     text + &cells("Total", &total)
 }
 
+/// The sources and how many orders of each status they have.
+#[must_use]
+pub fn sources(statuses: &BTreeMap<String, Vec<(String, u64)>>) -> String {
+    let line = |(source, counts): (&String, &Vec<(String, u64)>)| {
+        let all = counts.iter().map(|(_, orders)| orders).sum();
+        let counts: Vec<_> = counts.iter().map(|(status, orders)| format!("{} {status}", grouped(*orders))).collect();
+        format!("\n  {source:<8} {:>6} orders: {}", grouped(all), counts.join(", "))
+    };
+    format!("\nThe sources behind the one endpoint:{}", statuses.iter().map(line).collect::<String>())
+}
+
 fn cells(name: &str, sums: &Sums) -> String {
     row(name, [grouped(sums.orders), grouped(sums.lines), pounds(sums.ordered), pounds(sums.reversed)])
 }

@@ -1,4 +1,4 @@
-//! The demonstration from start to stop: module filled, center started, orders pulled, sums compared.
+//! The demonstration from start to stop: modules filled, center started, orders pulled, sums compared.
 //!
 //! It owns the order of things and what is said meanwhile. It refuses to call a difference a success: when the center's
 //! sums are not the file's, the start fails and says where.
@@ -9,12 +9,13 @@ use std::time::Duration;
 use order_center::config::{Config, SecretRef, SourceConfig};
 use order_center::serve::{self, StartError};
 use order_contract::SourceKey;
-use order_modules::retail::RetailError;
-use tokio::task::JoinHandle;
+use order_modules::Line;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::center::{Cancelable, Center, CenterError};
+use crate::center::{Cancelable, Center, CenterError, Newest, Pulled};
 use crate::folder::{self, Folder, FolderError};
 use crate::invoices::{InvoiceError, Invoices, Survey};
 use crate::ledger::Ledger;
@@ -22,8 +23,6 @@ use crate::module::{self, ModuleError};
 use crate::orders::Orders;
 use crate::report::{self, grouped};
 
-/// The source's key in the center; it is part of every order id.
-const SOURCE: &str = "retail";
 /// Pause between two looks at how far the center has come.
 const LOOK: Duration = Duration::from_millis(200);
 /// How long the center may make no progress before the start is given up.
@@ -38,7 +37,7 @@ pub enum DemoError {
     /// The folder cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// The module cannot be filled or served.
+    /// A module cannot be filled or served.
     #[error(transparent)]
     Module(#[from] ModuleError),
     /// The port is taken.
@@ -64,7 +63,7 @@ pub enum DemoError {
     Stalled {
         /// Orders it has.
         pulled: u64,
-        /// Orders in the module.
+        /// Orders in the retail module.
         expected: u64,
         /// What it says of it.
         reason: Option<String>,
@@ -72,9 +71,9 @@ pub enum DemoError {
     /// The center's sums are not the file's.
     #[error("THE CENTER'S SUMS ARE NOT THE FILE'S:\n  {}", .0.join("\n  "))]
     Different(Vec<String>),
-    /// The module ended by itself.
-    #[error("the retail module ended")]
-    ModuleEnded(#[source] Option<RetailError>),
+    /// A module ended by itself.
+    #[error("the {} module ended", .0.map_or("last", Line::name))]
+    ModuleEnded(Option<Line>, #[source] Option<Box<order_modules::ModuleError>>),
 }
 
 /// What the user chose.
@@ -104,9 +103,10 @@ pub trait Screen: Sync {
 pub struct Demo {
     center: Center,
     cancelable: Option<Cancelable>,
+    newest: Vec<Newest>,
     serving: serve::Center,
     _folder: Folder,
-    module: Option<JoinHandle<Result<(), RetailError>>>,
+    modules: JoinSet<(Line, Result<(), order_modules::ModuleError>)>,
     shutdown: CancellationToken,
 }
 
@@ -123,7 +123,7 @@ impl Demo {
     /// [`DemoError`]; nothing is left running.
     pub async fn start(options: &Options, screen: &dyn Screen) -> Result<Self, DemoError> {
         let shutdown = CancellationToken::new();
-        // Whatever fails on the way, the module that may run already is stopped.
+        // Whatever fails on the way, the modules that may run already are stopped.
         let guard = shutdown.clone().drop_guard();
         let demo = Self::start_until(options, screen, shutdown).await?;
         guard.disarm();
@@ -151,26 +151,44 @@ impl Demo {
         if let Some(database) = database {
             folder::remove(&database)?;
         }
-        let first = !folder.imported();
+        let first = !folder.is_filled(Line::Retail);
         if first {
             fill(&mut folder, &file, &survey, &ledger, screen).await?;
-        } else {
-            screen.say(&format!(
-                "The retail module continues with what {} holds (--fresh starts over)",
-                options.data_dir.display()
-            ));
+        }
+        for line in [Line::Digital, Line::Booking] {
+            if !folder.is_filled(line) {
+                let written = module::live(&folder, line).await?;
+                folder.set_filled(line)?;
+                screen.say(&format!(
+                    "The {} module has lived {} orders of the past days, and refused {} asks",
+                    line.name(),
+                    written.orders,
+                    written.refused
+                ));
+            }
+        }
+        if !first {
+            let path = options.data_dir.display();
+            screen.say(&format!("The modules continue with what {path} holds (--fresh starts over)"));
         }
 
-        let listener = module::listen().await?;
-        let module_url = format!("http://{}", listener.local_addr().map_err(ModuleError::Listen)?);
-        let serving = serve::start(config(options, &folder, module_url)).await.map_err(|error| match error {
+        let mut listeners = Vec::new();
+        for line in Line::ALL {
+            listeners.push((*line, module::listen().await?));
+        }
+        let serving = serve::start(config(options, &folder, &listeners)?).await.map_err(|error| match error {
             StartError::Bind(_, io) => DemoError::Port(options.port, io),
             other => DemoError::Start(other),
         })?;
-        let webhook = format!("http://{}/webhooks/{SOURCE}", serving.address());
-        let module = module::serve(&folder, listener, webhook, shutdown.clone()).await?;
+        let mut modules = JoinSet::new();
+        for (line, listener) in listeners {
+            let webhook = format!("http://{}/webhooks/{}", serving.address(), line.name());
+            let (module, stop) = (module::open(&folder, line, Some(webhook)).await?, shutdown.clone());
+            modules.spawn(async move { (line, module.serve(listener, stop).await) });
+        }
         let center = Center::new(format!("http://{}/graphql", serving.address()));
-        let mut demo = Self { center, cancelable: None, serving, _folder: folder, module: Some(module), shutdown };
+        let (cancelable, newest) = (None, Vec::new());
+        let mut demo = Self { center, cancelable, newest, serving, _folder: folder, modules, shutdown };
         match demo.show(&survey, &ledger, first, screen).await {
             Ok(()) => Ok(demo),
             Err(error) => {
@@ -189,22 +207,24 @@ impl Demo {
         screen: &dyn Screen,
     ) -> Result<(), DemoError> {
         let expected = ledger.total().orders;
-        let (mut before, mut moved) = (None, Instant::now());
+        let (mut before, mut moved) = (Pulled::default(), Instant::now());
         loop {
             let pulled = self.center.pulled().await?;
-            screen.progress("pulling orders into the center", pulled.orders.min(expected), expected);
-            if pulled.orders >= expected {
+            screen.progress("pulling orders into the center", pulled.file.min(expected), expected);
+            if pulled.file >= expected && pulled.complete == Line::ALL.len() {
                 break;
             }
-            if before.as_ref().is_none_or(|before| *before != pulled.orders) {
-                (before, moved) = (Some(pulled.orders), Instant::now());
-            } else if moved.elapsed() > STALLED || pulled.orders + pulled.quarantined >= expected {
+            if before != pulled {
+                (before, moved) = (pulled, Instant::now());
+            } else if moved.elapsed() > STALLED
+                || pulled.file + pulled.quarantined >= expected && pulled.quarantined > 0
+            {
                 let quarantined = (pulled.quarantined > 0).then(|| format!("{} are in quarantine", pulled.quarantined));
                 let reason = quarantined.or(pulled.error);
-                return Err(DemoError::Stalled { pulled: pulled.orders, expected, reason });
+                return Err(DemoError::Stalled { pulled: pulled.file, expected, reason });
             }
-            if self.module.as_ref().is_none_or(JoinHandle::is_finished) {
-                return Err(self.module_ended().await);
+            if let Some(ended) = self.modules.try_join_next() {
+                return Err(module_ended(Some(ended)));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -220,7 +240,11 @@ impl Demo {
             countries.len(),
             report::left_over(survey, ledger)
         ));
+        screen.say(&report::sources(&self.center.statuses().await?));
         self.cancelable = self.center.cancelable().await?;
+        for line in [Line::Digital, Line::Booking] {
+            self.newest.extend(self.center.newest(line.name()).await?);
+        }
         Ok(())
     }
 
@@ -236,27 +260,36 @@ impl Demo {
         self.cancelable.as_ref()
     }
 
-    /// Waits until the module ends by itself, which it should not.
-    pub async fn module_ended(&mut self) -> DemoError {
-        let ended = match &mut self.module {
-            Some(module) => module.await,
-            None => Ok(Ok(())),
-        };
-        self.module = None;
-        DemoError::ModuleEnded(ended.ok().and_then(Result::err))
+    /// One order of each other kind, to begin with.
+    #[must_use]
+    pub fn newest(&self) -> &[Newest] {
+        &self.newest
     }
 
-    /// Ends the center and then the module; returns when both have finished what was under way.
-    pub async fn stop(self) {
+    /// Waits until a module ends by itself, which it should not.
+    pub async fn module_ended(&mut self) -> DemoError {
+        module_ended(self.modules.join_next().await)
+    }
+
+    /// Ends the center and then the modules; returns when all have finished what was under way.
+    pub async fn stop(mut self) {
         self.serving.shutdown().await;
         self.shutdown.cancel();
-        if let Some(module) = self.module {
-            let _ = module.await; // An error at the end of a demonstration changes nothing; a panic was logged.
-        }
+        // An error at the end of a demonstration changes nothing; a panic was logged.
+        while self.modules.join_next().await.is_some() {}
     }
 }
 
-/// Fills the module with the file's orders.
+type Ended = Result<(Line, Result<(), order_modules::ModuleError>), tokio::task::JoinError>;
+
+fn module_ended(ended: Option<Ended>) -> DemoError {
+    match ended {
+        Some(Ok((line, ended))) => DemoError::ModuleEnded(Some(line), ended.err().map(Box::new)),
+        Some(Err(_)) | None => DemoError::ModuleEnded(None, None),
+    }
+}
+
+/// Fills the retail module with the file's orders.
 async fn fill(
     folder: &mut Folder,
     file: &Path,
@@ -275,24 +308,27 @@ async fn fill(
     screen.say(&format!(
         "The retail module has {} orders in {}",
         grouped((imported.orders + imported.known) as u64),
-        folder.module_database().display()
+        folder.module_database(Line::Retail).display()
     ));
-    Ok(folder.set_imported()?)
+    Ok(folder.set_filled(Line::Retail)?)
 }
 
-/// The center of the demonstration: open on loopback, one source.
-fn config(options: &Options, folder: &Folder, module_url: String) -> Config {
+/// The center of the demonstration: open on loopback, one source for each line.
+fn config(options: &Options, folder: &Folder, modules: &[(Line, TcpListener)]) -> Result<Config, DemoError> {
     let mut config = Config::default();
     let own = || format!("sqlite:{}", folder.center_database().display());
     config.database.url = options.database.clone().unwrap_or_else(own).into();
     config.http.listen.set_port(options.port);
-    config.sources = vec![SourceConfig {
-        title: Some("Retail orders".to_owned()),
-        token: Some(SecretRef::Given(folder.token())),
-        webhook_secrets: vec![SecretRef::Given(folder.webhook_secret())],
-        ..SourceConfig::new(SourceKey::try_new(SOURCE).expect("lower-case letters"), module_url)
-    }];
-    config
+    for (line, listener) in modules {
+        let url = format!("http://{}", listener.local_addr().map_err(ModuleError::Listen)?);
+        config.sources.push(SourceConfig {
+            title: Some(line.title().to_owned()),
+            token: Some(SecretRef::Given(folder.token())),
+            webhook_secrets: vec![SecretRef::Given(folder.webhook_secret())],
+            ..SourceConfig::new(SourceKey::try_new(line.name()).expect("lower-case letters"), url)
+        });
+    }
+    Ok(config)
 }
 
 /// The SQLite file that the center of an earlier demonstration was told to use, for who starts over.

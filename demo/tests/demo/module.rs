@@ -1,4 +1,4 @@
-//! What the module holds after the import.
+//! What the retail module holds after the import.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use demo::invoices::{Invoices, Survey};
 use demo::ledger::Ledger;
 use demo::module;
 use demo::orders::Orders;
-use order_modules::retail::ImportedState;
+use order_modules::{ImportedState, Line};
 
 use crate::file::sample;
 
@@ -21,7 +21,7 @@ async fn the_module_takes_every_order_once() {
     let ledger = Ledger::of(Invoices::open(&sample(), &survey).expect("opens")).expect("sound");
     let directory = tempfile::tempdir().expect("a folder");
     let mut folder = Folder::open(directory.path(), false, &survey).expect("a folder");
-    assert!(!folder.imported());
+    assert!(!folder.is_filled(Line::Retail));
 
     let imported = module::import(&folder, orders(&survey, &ledger), |_| ()).await.expect("imported");
     assert_eq!(imported.refused, []);
@@ -30,17 +30,17 @@ async fn the_module_takes_every_order_once() {
     let again = module::import(&folder, orders(&survey, &ledger), |_| ()).await.expect("imported");
     assert_eq!((again.orders, again.known as u64), (0, ledger.total().orders));
 
-    folder.set_imported().expect("written");
+    folder.set_filled(Line::Retail).expect("written");
     assert!(matches!(Folder::open(directory.path(), true, &survey), Err(FolderError::InUse(_))));
     drop(folder);
-    assert!(Folder::open(directory.path(), false, &survey).expect("the same").imported());
+    assert!(Folder::open(directory.path(), false, &survey).expect("the same").is_filled(Line::Retail));
     let other = directory.path().join("other.csv");
     let line = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n\
                 1,1,CUP,1,2011-01-01 10:00:00,1,1,EIRE\n";
     std::fs::write(&other, line).expect("written");
     let other = Survey::of(Path::new(&other)).expect("sound");
     assert!(matches!(Folder::open(directory.path(), false, &other), Err(FolderError::OtherFile(_))));
-    assert!(!Folder::open(directory.path(), true, &other).expect("fresh").imported());
+    assert!(!Folder::open(directory.path(), true, &other).expect("fresh").is_filled(Line::Retail));
 }
 
 #[test]
