@@ -8,15 +8,10 @@ mod command;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use order_center::mapping::{WORKER_COMMAND, run_worker};
+use order_center::mapping::as_worker;
 
 fn main() -> ExitCode {
-    // A worker is one thread with limits of its own: it must not begin with the server's runtime.
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|first| first == WORKER_COMMAND) {
-        return run_worker(arguments.next().as_deref().and_then(|memory| memory.to_str()));
-    }
-    run()
+    as_worker().unwrap_or_else(run)
 }
 
 #[tokio::main]

@@ -10,6 +10,7 @@ use clap::Parser;
 use demo::report::grouped;
 use demo::run::{Demo, DemoError, Options, Screen};
 use indicatif::{ProgressBar, ProgressStyle};
+use order_center::mapping::as_worker;
 
 /// Fills three order modules, retail with real orders, lets Order Center pull them, and serves all until Ctrl-C.
 #[derive(Parser)]
@@ -36,6 +37,10 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    as_worker().unwrap_or_else(start)
+}
+
+fn start() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = tracing_subscriber::EnvFilter::new("warn");
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).compact().init();

@@ -17,7 +17,7 @@ use order_adapter::{MapError, Package};
 use order_contract::{InvariantCheck, OrderSnapshot, Rounding, parse_snapshot};
 
 pub use pool::Pool;
-pub use worker::{WORKER_COMMAND, run_worker};
+pub use worker::as_worker;
 
 use pool::{Output, Run};
 use process::Program;

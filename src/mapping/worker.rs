@@ -10,14 +10,21 @@ use rustix::time::{ClockId, clock_gettime};
 use super::frame::{self, HEAD, Kind, RunHead};
 
 /// The first argument that makes this program a worker; the second is its memory limit in bytes.
-pub const WORKER_COMMAND: &str = "mapping-worker";
+pub(super) const WORKER_COMMAND: &str = "mapping-worker";
 
 /// Output kept back at most, so that small results share a write.
 const BATCH_BYTES: usize = 64 << 10;
 
-/// A worker's whole life.
+/// The whole life of this program if it was started as a worker. Whoever embeds the center asks this first: a worker is
+/// one thread with limits of its own, so it must not begin with a server's runtime.
 #[must_use]
-pub fn run_worker(memory: Option<&str>) -> ExitCode {
+pub fn as_worker() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    let asked = arguments.next().is_some_and(|first| first == WORKER_COMMAND);
+    asked.then(|| live(arguments.next().as_deref().and_then(|memory| memory.to_str())))
+}
+
+fn live(memory: Option<&str>) -> ExitCode {
     let limited = memory.and_then(|bytes| bytes.parse().ok()).ok_or(io::ErrorKind::InvalidInput.into()).and_then(limit);
     match limited.and_then(|()| work()) {
         Ok(()) => ExitCode::SUCCESS,

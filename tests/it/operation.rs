@@ -187,13 +187,18 @@ async fn a_client_that_leaves_changes_nothing() {
         for n in 0..60 {
             let operations = center.operations.clone();
             let ask = tokio::spawn(async move { operations.perform(refund("A1", &format!("k{n}"))).await });
+            // Some stay until they are answered; the others leave somewhere on the way.
+            if n % 10 == 9 {
+                ask.await.unwrap().unwrap();
+                continue;
+            }
             tokio::time::sleep(Duration::from_micros(random.below(40_000))).await;
             ask.abort();
         }
         until("every operation ends", || all_final(&center)).await;
         let accepted = center.operations.list(None, &[], None, 100).await.unwrap();
         assert!(accepted.iter().all(|operation| operation.state == OperationState::Succeeded), "{accepted:?}");
-        assert!(!accepted.is_empty(), "some clients stayed long enough");
+        assert!(accepted.len() >= 6, "some clients stayed");
         assert_eq!(effects(&module, "A1").await, accepted.len() as i64, "{}", world.name);
     }
 }
