@@ -101,32 +101,40 @@ fn points(work: &Work<'_>, amount: Amount) -> Result<Quantity, Refusal> {
     })
 }
 
+/// Takes what is held, as far as the order still costs it: it may have become cheaper since. The rest is given up.
 pub(super) fn capture_payment(work: &mut Work<'_>) -> Result<(), Refusal> {
-    each_hold(work, TransactionType::Capture, "captured", Command::Capture)
+    for index in 0..work.order.payments.len() {
+        let held = authorized_of(&work.order.payments[index]);
+        let taken = held.min(due(&work.order));
+        settle_hold(work, index, taken, TransactionType::Capture, "captured", Command::Capture);
+        settle_hold(work, index, held - taken, TransactionType::Void, "no longer held", Command::Void);
+    }
+    Ok(())
 }
 
 pub(super) fn void_payment(work: &mut Work<'_>) -> Result<(), Refusal> {
-    each_hold(work, TransactionType::Void, "no longer held", Command::Void)
+    for index in 0..work.order.payments.len() {
+        let held = authorized_of(&work.order.payments[index]);
+        settle_hold(work, index, held, TransactionType::Void, "no longer held", Command::Void);
+    }
+    Ok(())
 }
 
-fn each_hold(
+fn settle_hold(
     work: &mut Work<'_>,
+    index: usize,
+    amount: Amount,
     kind: TransactionType,
     what: &str,
     command: fn(Charge) -> Command,
-) -> Result<(), Refusal> {
-    for index in 0..work.order.payments.len() {
-        let payment = &work.order.payments[index];
-        let amount = authorized_of(payment);
-        if amount.is_zero() {
-            continue;
-        }
-        let charge = charge(&work.order, payment, amount);
-        let entry = done(next_transaction(&work.order), kind, amount, work);
-        work.order.payments[index].transactions.push(entry);
-        work.command(format!("{} {what}", work.order.money(amount)), Some(amount), command(charge));
+) {
+    if amount <= Amount::ZERO {
+        return;
     }
-    Ok(())
+    let charge = charge(&work.order, &work.order.payments[index], amount);
+    let entry = done(next_transaction(&work.order), kind, amount, work);
+    work.order.payments[index].transactions.push(entry);
+    work.command(format!("{} {what}", work.order.money(amount)), Some(amount), command(charge));
 }
 
 fn charge(order: &OrderSnapshot, payment: &Payment, amount: Amount) -> Charge {
@@ -296,7 +304,14 @@ fn payment_of<'a>(order: &'a mut OrderSnapshot, planned: &PlannedEffect) -> Opti
 }
 
 pub(super) fn receive_payment(order: &mut OrderSnapshot, planned: &PlannedEffect, receipt: &Receipt) -> Option<String> {
-    let transaction = payment_of(order, planned).and_then(|payment| payment.transactions.last_mut());
+    let kind = match planned.command {
+        Some(Command::Authorize(_)) => TransactionType::Authorize,
+        Some(Command::Capture(_)) => TransactionType::Capture,
+        Some(Command::Void(_)) => TransactionType::Void,
+        _ => TransactionType::Sale,
+    };
+    let payment = payment_of(order, planned);
+    let transaction = payment.and_then(|p| p.transactions.iter_mut().rev().find(|t| t.transaction_type == kind));
     if let Some(transaction) = transaction {
         transaction.reference = Some(receipt.reference.clone());
         if receipt.status == EffectStatus::Failed {

@@ -254,6 +254,19 @@ async fn money_is_held_captured_and_needed_before_goods_leave() {
 }
 
 #[tokio::test]
+async fn what_is_held_is_captured_only_as_far_as_the_order_still_costs_it() {
+    let shop = store(&start()).await;
+    let id = place(&shop, json!({ "lines": [{ "sku": "TEA", "quantity": 3 }] })).await.source_order_id.to_string();
+    shop.done(&id, "pay", json!({ "capture": false })).await;
+    shop.done(&id, "modify", json!({ "lines": [{ "lineId": "1", "quantity": 2 }] })).await;
+    let reply = shop.act(&id, "capture", json!({})).await.reply;
+    let told: Vec<_> = reply.effects.iter().map(|e| e.description.as_str()).collect();
+    assert_eq!(told, ["20 GBP captured", "10 GBP no longer held"]);
+    assert_eq!(reply.order.unwrap().payment_status, PaymentStatus::Paid);
+    shop.assert_balanced().await;
+}
+
+#[tokio::test]
 async fn a_bank_that_declines_is_late_or_silent_charges_once_or_not_at_all() {
     let shop = store(&start()).await;
     let tea = json!({ "lines": [{ "sku": "TEA", "quantity": 1 }] });
