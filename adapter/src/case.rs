@@ -2,7 +2,10 @@
 //! the platform's answers, and what must come of it.
 //!
 //! Each case is run as it is, and then spoiled in every way that platforms and attackers spoil things: forged signatures,
-//! answers that are lost, pages of HTML where JSON should be. What was spoiled must never pass for the real thing.
+//! answers that are lost, pages of HTML where JSON should be, lists that move while they are read. What was spoiled must
+//! never pass for the real thing.
+
+mod shifting;
 
 use std::collections::BTreeMap;
 
@@ -275,6 +278,9 @@ fn list(engine: &Engine, answers: &[Answer], expect: &Listing, report: &mut Case
             .failures
             .push(format!("expected {:?} and {:?}, listed {ids:?} and {touched:?}", expect.ids, expect.touched));
     }
+    let (failures, tried) = shifting::shift(engine, answers);
+    report.failures.extend(failures);
+    report.spoiled += tried;
 }
 
 /// One action of a case.

@@ -94,6 +94,12 @@ pub(crate) fn is_positive(value: &Val) -> ValR<Val> {
     Ok(Val::Bool(optional(value)?.is_some_and(|d| d > Decimal::ZERO)))
 }
 
+/// `not_negative`: null stays null.
+pub(crate) fn not_negative(value: Val) -> ValR<Val> {
+    let below = optional(&value)?.is_some_and(|d| d < Decimal::ZERO);
+    Ok(if below { shown(Some(Decimal::ZERO)) } else { value })
+}
+
 fn pair(a: &Val, b: &Val) -> Result<(Decimal, Decimal), Error<Val>> {
     Ok((optional(a)?.unwrap_or_default(), optional(b)?.unwrap_or_default()))
 }

@@ -8,6 +8,7 @@
 
 mod decimal;
 mod native;
+mod objects;
 mod program;
 mod value;
 mod origin;

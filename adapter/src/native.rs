@@ -4,7 +4,7 @@ use jaq_core::native::{Filter, bome, v};
 use jaq_core::{DataT, Error, RunPtr, ValR};
 use jaq_json::{Map, Num, Val};
 
-use crate::decimal::{is_positive, is_zero};
+use crate::decimal::{is_positive, is_zero, not_negative};
 
 type Fun<D> = Filter<RunPtr<D>>;
 
@@ -27,6 +27,26 @@ pub(crate) fn functions<D: for<'a> DataT<V<'a> = Val>>() -> Vec<Fun<D>> {
         ("compact", v(0), |cv| bome(without(cv.1, |value| matches!(value, Val::Null)))),
         // present: without empty lists, objects and texts too.
         ("present", v(0), |cv| bome(without(cv.1, is_empty))),
+        // text: a text without the space around it, and a number or truth value as one; null for blanks, lists and objects.
+        ("text", v(0), |cv| bome(Ok(said(cv.1)))),
+        // cut($n): a text of so many characters at most; anything else as it is.
+        ("cut", v(1), |mut cv| {
+            let most = cv.0.pop_var();
+            bome(cut(cv.1, &most))
+        }),
+        // join_present($by): the texts of a list that say something, joined; null when none does.
+        ("join_present", v(1), |mut cv| {
+            let by = cv.0.pop_var();
+            bome(join_present(&cv.1, &by))
+        }),
+        // object: an object itself, and one without fields for anything else.
+        ("object", v(0), |cv| bome(Ok(if matches!(cv.1, Val::Obj(_)) { cv.1 } else { Val::obj(Map::default()) }))),
+        // list: the objects of a list, as a list; an empty one for anything else.
+        ("list", v(0), |cv| bome(Ok(list(cv.1)))),
+        // or_zero: "0" for null.
+        ("or_zero", v(0), |cv| bome(Ok(if matches!(cv.1, Val::Null) { text("0") } else { cv.1 }))),
+        // not_negative: "0" for an amount below zero.
+        ("not_negative", v(0), |cv| bome(not_negative(cv.1))),
         // blank_to_null: null for a blank text, the trimmed text otherwise.
         ("blank_to_null", v(0), |cv| bome(Ok(blank_to_null(cv.1)))),
         // lookup($table): the value under a native word, or UNKNOWN: a state nobody mapped is shown, never guessed.
@@ -132,6 +152,49 @@ fn blank_to_null(value: Val) -> Val {
         _ if trimmed.is_empty() => Val::Null,
         Val::TStr(bytes) if trimmed.len() != bytes.len() => Val::utf8_str(trimmed.to_vec()),
         _ => value,
+    }
+}
+
+fn said(value: Val) -> Val {
+    match value {
+        Val::Null | Val::Arr(_) | Val::Obj(_) => Val::Null,
+        Val::TStr(_) => blank_to_null(value),
+        other => tostring(other),
+    }
+}
+
+fn cut(value: Val, most: &Val) -> ValR<Val> {
+    let Val::Num(Num::Int(most @ 0..)) = most else {
+        return Err(error(format_args!("cut wants a number of characters, got {most:.80}")));
+    };
+    let Val::TStr(bytes) = &value else { return Ok(value) };
+    let most = most.unsigned_abs();
+    if bytes.len() <= most {
+        return Ok(value);
+    }
+    Ok(Val::from(String::from_utf8_lossy(bytes).chars().take(most).collect::<String>()))
+}
+
+fn join_present(values: &Val, by: &Val) -> ValR<Val> {
+    let (Val::Arr(values), Val::TStr(by)) = (values, by) else {
+        return Err(error(format_args!("join_present wants a list and a text, got {values:.80}")));
+    };
+    let mut joined: Option<Vec<u8>> = None;
+    for text in values.iter().cloned().map(said) {
+        let Val::TStr(text) = text else { continue };
+        match &mut joined {
+            Some(joined) => joined.extend(by.iter().chain(text.iter())),
+            None => joined = Some(text.to_vec()),
+        }
+    }
+    Ok(joined.map_or(Val::Null, Val::utf8_str))
+}
+
+fn list(value: Val) -> Val {
+    match value {
+        Val::Arr(items) if items.iter().all(|item| matches!(item, Val::Obj(_))) => Val::Arr(items),
+        Val::Arr(items) => items.iter().filter(|item| matches!(item, Val::Obj(_))).cloned().collect(),
+        _ => Val::Arr(Vec::new().into()),
     }
 }
 

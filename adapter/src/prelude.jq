@@ -6,5 +6,10 @@ def numbers: select(type == "number");
 def strings: select(type == "string");
 def arrays: select(type == "array");
 def objects: select(type == "object");
-# The texts that are there, joined; null when none is.
-def join_present($by): [.[] | blank_to_null | select(. != null)] | if length == 0 then null else join($by) end;
+
+# The sum of all that `f` gives.
+def total(f): [f] | dec_sum;
+# The first that `f` gives that says something; a path that leads nowhere is none.
+def pick(f): first((f)? | text | values) // null;
+# Whether the input is among what `f` gives.
+def one_of(f): . as $word | any(f; . == $word);

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use jaq_core::load::{Arena, File, Loader};
 use jaq_core::native::{bome, run};
-use jaq_core::{Compiler, Ctx, Error, RunPtr, Vars, data, unwrap_valr};
+use jaq_core::{Compiler, Ctx, Error, RunPtr, Vars, unwrap_valr};
 use jaq_json::{Num, Val, read};
 use order_contract::{Rejection, Rounding, parse_snapshot};
 
+use crate::objects::{self, Dialect, Tables, prepare};
 use crate::{decimal, native};
 
 /// What every mapping may use besides jq's own filters.
@@ -19,8 +20,6 @@ const DEPTH_MAX: usize = 64;
 /// memory is touched only as far as it is used.
 const LENGTH_MAX: usize = 64 << 10;
 const COMPILER_STACK: usize = 1 << 30;
-
-type Data = data::JustLut<Val>;
 
 /// Why a mapping does not compile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,7 +79,8 @@ impl MapError {
 
 /// A compiled mapping. It is shared by threads and holds no state between records.
 pub struct Mapping {
-    filter: jaq_core::Filter<Data>,
+    filter: jaq_core::Filter<Dialect>,
+    constants: Vec<Val>,
 }
 
 impl std::fmt::Debug for Mapping {
@@ -129,7 +129,8 @@ impl Mapping {
 
     fn compile_on_this_stack(file: &str, program: &str, variables: &[&str]) -> Result<Self, CompileError> {
         // One text, so that the program sees the prelude's definitions; line numbers are corrected for it.
-        let code = format!("{PRELUDE}\n{program}");
+        let prepared = prepare(&format!("{PRELUDE}\n{program}"));
+        let code = prepared.code;
         let at = |offset: usize, message: String| {
             let before = PRELUDE.matches('\n').count() + 1;
             let line = code[..offset.min(code.len())].matches('\n').count() + 1;
@@ -157,20 +158,24 @@ impl Mapping {
                 .unwrap_or_else(|| at(0, "cannot be parsed".into()))
             })?;
 
-        let library = jaq_core::funs::<Data>().chain(jaq_std::funs()).chain(jaq_json::funs());
+        let library = jaq_core::funs::<Dialect>().chain(jaq_std::funs()).chain(jaq_json::funs());
         let allowed = library.filter(|(name, _, _)| !REFUSED.contains(name));
-        let refused = jaq_core::funs::<Data>()
+        let refused = jaq_core::funs::<Dialect>()
             .chain(jaq_std::funs())
             .chain(jaq_json::funs())
             .filter(|(name, _, _)| REFUSED.contains(name))
             .map(|(name, arguments, _)| {
-                let fail: RunPtr<Data> =
+                let fail: RunPtr<Dialect> =
                     |_| bome(Err(Error::str("a mapping sees its record and $config, nothing else")));
-                run::<Data>((name, arguments, fail))
+                run::<Dialect>((name, arguments, fail))
             });
         let filter = Compiler::default()
             .with_funs(
-                allowed.chain(refused).chain(decimal::functions().into_iter().chain(native::functions()).map(run)),
+                allowed
+                    .chain(refused)
+                    .chain(decimal::functions().into_iter().map(run))
+                    .chain(native::functions().into_iter().map(run))
+                    .chain(objects::functions()),
             )
             .with_global_vars(variables.iter().copied())
             .compile(modules)
@@ -181,7 +186,7 @@ impl Mapping {
                     |(name, undefined)| at(offset(name), format!("undefined {} {name}", undefined.as_str())),
                 )
             })?;
-        Ok(Self { filter })
+        Ok(Self { filter, constants: prepared.constants })
     }
 
     /// Maps one record to canonical JSON. The result is not validated yet; see [`Self::map`].
@@ -217,7 +222,8 @@ impl Mapping {
         input: Val,
         variables: impl IntoIterator<Item = Val>,
     ) -> impl Iterator<Item = Result<Val, MapError>> + '_ {
-        let context = Ctx::<Data>::new(&self.filter.lut, Vars::new(variables));
+        let tables = Tables { lut: &self.filter.lut, constants: &self.constants };
+        let context = Ctx::<Dialect>::new(tables, Vars::new(variables));
         let results = self.filter.id.run((context, input)).map(unwrap_valr);
         results.map(|result| result.map_err(|e| failure(&e.to_string())))
     }

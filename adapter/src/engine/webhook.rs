@@ -357,3 +357,31 @@ impl Key {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::KeySet;
+
+    /// What `openssl dgst -sha256 -sign` made with the private half of this key.
+    #[test]
+    fn a_signature_by_rsa_holds_for_its_own_body_and_key_alone() {
+        let n = "8muRAm7wIY2gZjAWYXt8g9Rfcij_m9DTILVZU77c7FpsnkeSFZjRMBhgHO87Rt1sD4X1d0UicFtbU4KZc69ZOxrToSdfGswaGI_S\
+             MrN0ok2Q3fDBwu5nqyLZJCJ7iYlUO4GNfrgelxsXrlDkotax7gan2QN-vpGx0L8QGhgJfRrrFxHSgvhIgVP0xW5CzI1vzogB9ArM\
+             1dRj9FRJuopznSMzQYowZ2SQMf75wil4sHq_yIwhLAMGZbHmYv-01_kT1cf0arhiR8B20XS1sjvuTKXNzCw16DQjw0ICuuOxCpq9\
+             6p_IC9ctYTj3qPfnpPjiWbc9QO2mih2MhvexQS4O4Q";
+        let head = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEiLCJiNjQiOmZhbHNlLCJjcml0IjpbImI2NCJdfQ";
+        let tag = "nLLZuHyePDrYev5ddF_VneNhwM19_DB38yWbrY-r_C9OnFkikF59UVo_uXhFPR0iMnioMM1uXPp9dq1FPyhD1HsHCHHWou-54rVs\
+             wsHhzi3z7bYhh7l87hGuiQnddL5EjVf-TPFQULbwgl-frbzQmatJRtm_UePae0_y4J6zFWsA1ZhH67MeRlNazd_m-P90czG9ZHoy\
+             GveVJBI7JdBDrRd8uNFaFtzxMn0rdLJY98bz3Z1_s3cx4-ZILFDaOL8rbFO3gJU8iHAakwDKQtGCmUU4-adRav_x7yfHH92IArEN\
+             nwnVS2s-VUDDOB0eP6Mz3xxktbwqajA3vHZV29M5og";
+        let keys = |n: &str, kid: &str| {
+            let set = serde_json::json!({ "keys": [{ "kty": "RSA", "kid": kid, "n": n, "e": "AQAB" }] });
+            KeySet::read(set.to_string().as_bytes()).expect("a key set")
+        };
+        let jws = format!("{head}..{tag}");
+        assert!(keys(n, "1").verifies(&jws, br#"{"id":7}"#));
+        assert!(!keys(n, "1").verifies(&jws, br#"{"id":8}"#));
+        assert!(!keys(n, "2").verifies(&jws, br#"{"id":7}"#));
+        assert!(!keys(&n.replacen(&n[..4], "AAAA", 1), "1").verifies(&jws, br#"{"id":7}"#));
+    }
+}

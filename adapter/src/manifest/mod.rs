@@ -26,6 +26,9 @@ pub use webhook::{Algorithm, Delivery, Encoding, Verify, Webhook};
 /// The manifest language this program understands.
 pub const LANGUAGE: &str = "order-center.adapter/v1";
 
+/// Settings that every source has, whatever it speaks; an adapter has none of these names.
+pub const RESERVED_SETTINGS: [&str; 3] = ["rounding", "timeout_ms", "body_bytes_max"];
+
 /// `adapter.toml`: an adapter as data.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -136,7 +139,10 @@ impl Manifest {
         if manifest.schema != LANGUAGE {
             return Err(format!("schema is {:?}; this program understands {LANGUAGE:?}", manifest.schema));
         }
-        Ok(manifest)
+        match RESERVED_SETTINGS.iter().find(|name| manifest.config.contains_key(**name)) {
+            Some(name) => Err(format!("config.{name}: every source has a setting of this name; take another")),
+            None => Ok(manifest),
+        }
     }
 }
 

@@ -3,10 +3,7 @@
 # an order must have, so that the contract refuses it by name.
 
 # ---- small readers
-def text: if . == null then null elif type == "string" then blank_to_null else tostring end;
-def list: if type == "array" then .[] | select(. != null) else empty end;
-def object: if type == "object" then . else {} end;
-def cut($n): if . != null and length > $n then .[:$n] else . end;
+def each: arrays[] | values;
 def number: if type == "number" or (type == "string" and test("^\\s*-?[0-9]+(\\.[0-9]+)?\\s*$")) then dec else null end;
 def time: if type == "string" then utc else null end;
 # What a path leads to; null where something on the way is not what it should be.
@@ -79,7 +76,7 @@ def v0_item: object
       (v0_part("DISCOUNT"; .CODFeeDiscount | v0_money) | .detailedBreakdowns = [{subtype: "COD_FEE", value: .subtotal}]),
       ($taxes | select(. != []) | {type: "TAX", detailedBreakdowns: ., subtotal: {amount: (map(.value.amount) | dec_sum),
           currencyCode: .[0].value.currencyCode}})]},
-    promotion: {breakdowns: [.PromotionIds | if type == "string" then [.] else . end | list | {promotionId: .}]},
+    promotion: {breakdowns: [.PromotionIds | if type == "string" then [.] else . end | each | {promotionId: .}]},
     cancellation: (if .BuyerRequestedCancel | object | .IsBuyerRequestedCancel | v0_true
       then {cancellationRequest: {requester: "BUYER", cancelReason: .BuyerRequestedCancel.BuyerCancelReason}} else null end),
     fulfillment: {quantityFulfilled: .QuantityShipped,
@@ -96,14 +93,14 @@ def v0_order: {
     buyerCompanyName: (.BuyerTaxInfo | object | .CompanyLegalName)}),
   recipient: {deliveryAddress: (.ShippingAddress | v0_address)},
   proceeds: {grandTotal: (.OrderTotal | v0_money)},
-  payment: {paymentExecutions: [.PaymentExecutionDetail | list | {paymentMethod: .PaymentMethod, paymentAmount: (.Payment | v0_money),
+  payment: {paymentExecutions: [.PaymentExecutionDetail | each | {paymentMethod: .PaymentMethod, paymentAmount: (.Payment | v0_money),
     authorizationCode: .AuthorizationCode}]},
   paymentMethod: .PaymentMethod, paymentMethods: .PaymentMethodDetails, orderType: .OrderType, easyShip: .EasyShipShipmentStatus,
   fulfillment: {fulfillmentStatus: .OrderStatus, fulfillmentServiceLevel: (.ShipmentServiceLevelCategory // .ShipServiceLevel),
     fulfilledBy: ({AFN: "AMAZON", MFN: "MERCHANT"}[.FulfillmentChannel | text // ""] // .FulfillmentChannel),
     shipByWindow: {latestDateTime: .LatestShipDate}, deliverByWindow: {latestDateTime: .LatestDeliveryDate}},
   # getOrderItems answers apart; a source that fetched them puts them here, with or without their envelope.
-  orderItems: [(.OrderItems // .orderItems) | if type == "object" then (.payload // .).OrderItems else . end | list | v0_item]
+  orderItems: [(.OrderItems // .orderItems) | if type == "object" then (.payload // .).OrderItems else . end | each | v0_item]
 };
 
 def address: object | {
@@ -120,18 +117,18 @@ def seller_order:
   # Absent where the source did not ask for it: `fulfillment` is one of the optional parts of 2026-01-01.
   | (.fulfillment | object | .fulfillmentStatus | text // "UNKNOWN") as $state
   | ($state | word) as $status
-  | ([.orderItems | list | object]) as $items
+  | ([.orderItems | each | object]) as $items
   # The currency of the total, else of any amount, else of the marketplace.
-  | ([(.proceeds | object | .grandTotal, (.breakdowns | list | object | .subtotal)),
-      ($items[] | reach(.product.price.unitPrice), (.proceeds | object | .proceedsTotal, (.breakdowns | list | object | .subtotal)))
+  | ([(.proceeds | object | .grandTotal, (.breakdowns | each | object | .subtotal)),
+      ($items[] | reach(.product.price.unitPrice), (.proceeds | object | .proceedsTotal, (.breakdowns | each | object | .subtotal)))
       | object | .currencyCode | text | values] | .[0])
       // marketplaces[reach(.salesChannel.marketplaceId) // "" | tostring] // ($config.currency | text) // no_currency as $currency
   # Amounts in a foreign currency cannot be added; the totals then show that they are missing.
   | def amount: if type == "object" and (.currencyCode == null or .currencyCode == $currency) then .amount | dec else null end;
-    def part($type): [.proceeds | object | .breakdowns | list | object | select((.type | word) == $type)];
+    def part($type): [.proceeds | object | .breakdowns | each | object | select((.type | word) == $type)];
     def sum($type): part($type) | map(.subtotal | amount | values) | if . == [] then null else dec_sum end;
-    def detail($type; $subtypes): [part($type)[] | .detailedBreakdowns | list | object | select([.subtype | word] | inside($subtypes)) | .value | amount | values] | dec_sum;
-    def detailed($type): any(part($type)[]; [.detailedBreakdowns | list] != []);
+    def detail($type; $subtypes): [part($type)[] | .detailedBreakdowns | each | object | select([.subtype | word] | inside($subtypes)) | .value | amount | values] | dec_sum;
+    def detailed($type): any(part($type)[]; [.detailedBreakdowns | each] != []);
 
     ([$items[] | {
         item: ., ordered: (.quantityOrdered | number // "0"), fulfilled: (.fulfillment | object | .quantityFulfilled | number // "0"),
@@ -165,7 +162,7 @@ def seller_order:
   # Without its items an order still has its total.
   | (if $lines == [] and ($gross | is_zero) then dec_add(dec_sub($total; dec_add(dec_add($shipping; $fee_sum); if $taxed then "0" else $tax end)); $discount)
      else $gross end) as $subtotal
-  | [.packages | list | object] as $packages
+  | [.packages | each | object] as $packages
   | [$packages[] | .packageStatus | object | (.status | word) // (.detailedStatus | word)] as $parcel_words
   | ((.easyShip | word) // ([$packages[] | .packageStatus | object | .detailedStatus | word | values] | unique | if length == 1 then .[0] else null end)
      | if . == "LABEL_CANCELED" then "LABEL_CANCELLED" else . end) as $trip
@@ -177,7 +174,7 @@ def seller_order:
        elif . == "UNFULFILLED" and $status == "UNSHIPPED" and $order.easyShip != null then easy_ship[$trip // ""] // .
        else . end) as $delivery
   | ($status | lookup(statuses) | if . == "AWAITING_CONFIRMATION" and $delivery == "DELIVERED" then "COMPLETED" else . end) as $stage
-  | ([.paymentMethod, (.paymentMethods | list), (.payment | object | .paymentExecutions | list | object | .paymentMethod)] | map(text | values)) as $methods
+  | ([.paymentMethod, (.paymentMethods | each), (.payment | object | .paymentExecutions | each | object | .paymentMethod)] | map(text | values)) as $methods
   | (if any($methods[]; test("^(COD|CashOnDelivery)$"; "i")) then
        if $delivery == "DELIVERED" then "PAID" else $status | lookup(cash_statuses) end
      elif any($methods[]; test("^(CVS|ConvenienceStore)$"; "i")) then $status | lookup(store_statuses)
@@ -207,7 +204,7 @@ def seller_order:
       cancelReason: (if $status == "CANCELLED" then [$items[] | .cancellation | object | (.cancellationExecution, .cancellationRequest) | object | .cancelReason | text | values]
         | unique | join_present("; ") else null end),
       customer: ({name: ($buyer.buyerName | text), email: ($buyer.buyerEmail | text | cut(255)),
-        phone: (reach(.recipient.deliveryAddress.phone) | text), group: (if any(.programs | list; . == "AMAZON_BUSINESS") then "business" else null end)}
+        phone: (reach(.recipient.deliveryAddress.phone) | text), group: (if any(.programs | each; . == "AMAZON_BUSINESS") then "business" else null end)}
         | compact | if del(.phone, .group) == {} then null else . end),
       shippingAddress: (.recipient | object | .deliveryAddress | address),
       lines: [$lines[] | . as $line | .item as $item | ($item.product | object) as $product | {
@@ -216,12 +213,12 @@ def seller_order:
           quantity: {ordered, current: dec_sub(.ordered; .canceled), fulfilled, canceled},
           unitPrice: .unit, discount: .discount, tax: .own_tax,
           total: dec_add(dec_sub(.gross; .discount); if $taxed then "0" else .own_tax end),
-          discounts: [if .discount | is_zero then empty else {title: ([$item.promotion | object | .breakdowns | list | object | .promotionId | text | values] | join_present(", ") // "Promotion"), amount: .discount} end],
+          discounts: [if .discount | is_zero then empty else {title: ([$item.promotion | object | .breakdowns | each | object | .promotionId | text | values] | join_present(", ") // "Promotion"), amount: .discount} end],
           taxLines: [if .own_tax | is_zero then empty else {title: "Tax", amount: .own_tax} end],
           attributes: ({
             condition: ($product.condition | object | .conditionType | text), giftMessage: (reach($item.fulfillment.packing.giftOption.giftMessage) | text),
             giftWrap: (reach($item.fulfillment.packing.giftOption.giftWrapLevel) | text), serialNumbers: $product.serialNumbers,
-            promotions: [$item.promotion | object | .breakdowns | list | object | .promotionId | text | values],
+            promotions: [$item.promotion | object | .breakdowns | each | object | .promotionId | text | values],
             measurement: ($item.measurement | if type == "object" then "\(.value // .Value) \(.unit // .Unit)" else null end)
           } | present)
         } | compact],
@@ -229,23 +226,23 @@ def seller_order:
       taxLines: [if $tax | is_zero then empty else {title: "Tax", amount: $tax} end],
       shippingLines: [if $shipping | is_zero then empty else {title: (.fulfillment | object | .fulfillmentServiceLevel | text // "Shipping"), amount: $shipping} end],
       fees: $fees,
-      payments: [.payment | object | .paymentExecutions | list | object] | to_entries | map(.key as $i | .value | {
+      payments: [.payment | object | .paymentExecutions | each | object] | to_entries | map(.key as $i | .value | {
           id: "\($i + 1)", method: (.paymentMethod | text // "other"), status: ($payment | lookup(payment_states)),
           amount: (.paymentAmount | object | .amount | dec), currency: (.paymentAmount | object | .currencyCode | text),
           reference: (.authorizationCode | text)} | select(.amount != null) | compact),
       fulfillments: [$packages[] | {
           id: (.packageReferenceId | text), status: ((.packageStatus | object | .status) | word | lookup(parcels)),
-          lines: [.packageItems | list | object | {lineId: (.orderItemId | text), quantity: (.quantity | number // "0")} | select(.lineId != null)],
+          lines: [.packageItems | each | object | {lineId: (.orderItemId | text), quantity: (.quantity | number // "0")} | select(.lineId != null)],
           location: (.shipFromAddress | object | .name | text),
           tracking: [.trackingNumber | text | values] | map({carrier: null, number: .}),
           createdAt: (.createdTime | time), shippedAt: (.shipTime | time),
           details: ({service: (.shippingService | text), status: (.packageStatus | object | .detailedStatus | text)} | present)
         } + {carrier: (.carrier | text)} | .carrier as $carrier | .tracking |= map(.carrier = $carrier | compact) | del(.carrier) | compact],
       notes: [.recipient | object | .deliveryPreference | object | (.dropOffLocation, .addressInstruction) | text | values | {text: ., customerVisible: true}],
-      relations: [.associatedOrders | list | object | {type: (.associationType | lookup(relations)), sourceOrderId: (.orderId | text)} | select(.sourceOrderId != null)],
+      relations: [.associatedOrders | each | object | {type: (.associationType | lookup(relations)), sourceOrderId: (.orderId | text)} | select(.sourceOrderId != null)],
       attributes: ({
-        sellerOrderId: ([.orderAliases | list | object | select(.aliasType == "SELLER_ORDER_ID") | .aliasId | text | values] | .[0]),
-        programs: [.programs | list], fulfilledBy: (.fulfillment | object | .fulfilledBy | text), serviceLevel: (.fulfillment | object | .fulfillmentServiceLevel | text),
+        sellerOrderId: ([.orderAliases | each | object | select(.aliasType == "SELLER_ORDER_ID") | .aliasId | text | values] | .[0]),
+        programs: [.programs | each], fulfilledBy: (.fulfillment | object | .fulfilledBy | text), serviceLevel: (.fulfillment | object | .fulfillmentServiceLevel | text),
         shipBy: (.fulfillment | object | .shipByWindow | object | .latestDateTime | text), deliverBy: (.fulfillment | object | .deliverByWindow | object | .latestDateTime | text),
         purchaseOrderNumber: ($buyer.buyerPurchaseOrderNumber | text), buyerCompany: ($buyer.buyerCompanyName | text),
         paymentMethods: ($methods | unique), marketplaceId: ($channel.marketplaceId | text), orderType: (.orderType | text),
@@ -266,14 +263,14 @@ def vendor_statuses: {NEW: "PENDING_ACCEPTANCE", ACKNOWLEDGED: "PROCESSING", ACC
 # A purchase order says nothing of its shipments once it is acknowledged; a direct fulfillment order does.
 def vendor_fulfillments: {NEW: "UNFULFILLED", ACCEPTED: "UNFULFILLED", SHIPPED: "SHIPPED", CANCELLED: "CANCELED"};
 # Several tax lines may be parts beside their total.
-def vendor_tax: [object | .taxLineItem | list | object]
+def vendor_tax: [object | .taxLineItem | each | object]
   | (map(select((.type | word) == "TOTAL")) | if . == [] then null else . end) // .;
 
 def vendor_order:
   .orderDetails as $details
   | ((.purchaseOrderState // $details.orderStatus) | text) as $state
   | ($state | word) as $status
-  | [($details.items // .items) | list | object] as $items
+  | [($details.items // .items) | each | object] as $items
   | ([$items[] | (.netCost, .netPrice, .listPrice) | object | .currencyCode | text | values] | .[0]) // ($config.currency | text) // no_currency as $currency
   | def amount: if type == "object" and (.currencyCode == null or .currencyCode == $currency) then .amount | dec else null end;
     [$items[] | (.orderedQuantity | object) as $quantity

@@ -1,15 +1,6 @@
 # BigCommerce V2 order -> unified order. Amounts are in the currency the shopper pays in. Every amount exists with and
 # without tax; the order is mapped on the side that the store enters its prices on.
 
-def object: if type == "object" then . else {} end;
-def list: if type == "array" then map(select(type == "object")) else [] end;
-def text:
-  if type == "string" then trim | if . == "" then null else . end
-  elif . == null or type == "object" or type == "array" then null
-  else tostring end;
-# The first of these that is a text or a number; a path that leads nowhere is none.
-def pick(f): first((f)? | text | select(. != null)) // null;
-def or_zero: if . == null then "0" else . end;
 def amount: if type == "string" or type == "number" then dec else null end;
 
 # V2 writes RFC 2822 times: "Tue, 05 Mar 2019 21:40:11 +0000". V3 and newer fields write RFC 3339.

@@ -1,16 +1,6 @@
 # commercetools Order -> unified order. Money is whole minor units with its own number of fraction digits; the total the
 # customer owes is the gross one where taxes are set, the plain total otherwise.
 
-def object: if type == "object" then . else {} end;
-def list: if type == "array" then map(select(type == "object")) else [] end;
-def text:
-  if type == "string" then trim | if . == "" then null else . end
-  elif . == null or type == "object" or type == "array" then null
-  else tostring end;
-# The first of these that is a text or a number; a path that leads nowhere is none.
-def pick(f): first((f)? | text | select(. != null)) // null;
-def or_zero: if . == null then "0" else . end;
-def not_negative: if . != null and dec_cmp(.; "0") < 0 then "0" else . end;
 
 # Minor units to the decimal. Without fractionDigits, the currency's own number of them decides.
 def fraction_digits:

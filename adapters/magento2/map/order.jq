@@ -1,16 +1,6 @@
 # Magento 2 order (REST /V1/orders) -> unified order. Amounts are those in the order's currency, never the base_ ones.
 # Empty fields are left out by Magento; an absent total_paid is nothing paid.
 
-def object: if type == "object" then . else {} end;
-def list: if type == "array" then map(select(type == "object")) else [] end;
-def text:
-  if type == "string" then trim | if . == "" then null else . end
-  elif . == null or type == "object" or type == "array" then null
-  else tostring end;
-# The first of these that is a text or a number; a path that leads nowhere is none.
-def pick(f): first((f)? | text | select(. != null)) // null;
-def or_zero: if . == null then "0" else . end;
-def not_negative: if . != null and dec_cmp(.; "0") < 0 then "0" else . end;
 def amount: if type == "string" or type == "number" then dec else null end;
 def flag: . == true or . == 1 or . == "1";
 

@@ -2,18 +2,8 @@
 # webhooks and the older order webhooks (snake_case, flat amounts). All amounts are gross: Saleor computes both sides
 # and its grand total is the gross one.
 
-def object: if type == "object" then . else {} end;
-def list: if type == "array" then map(select(type == "object")) else [] end;
 def word: if type == "string" and . != "" then ascii_upcase | gsub("[- ]"; "_") else null end;
-def text:
-  if type == "string" then trim | if . == "" then null else . end
-  elif . == null or type == "object" or type == "array" then null
-  else tostring end;
-# The first of these that is a text or a number; a path that leads nowhere is none.
-def pick(f): first((f)? | text | select(. != null)) // null;
 def money: if type == "object" then .amount else . end | dec;
-def or_zero: if . == null then "0" else . end;
-def not_negative: if . != null and dec_cmp(.; "0") < 0 then "0" else . end;
 
 def address:
   object

@@ -4,16 +4,9 @@
 
 # ---- small readers
 # One side of a money set.
-def within($side): if type == "object" and (.[$side] | type) == "object" then .[$side] else {} end;
+def within($side): object | .[$side] | object;
 def inside($side): within($side) | .amount;
-def one_of(f): . as $w | any(f; . == $w);
 def word: if type == "string" then ascii_downcase else . end;
-def text: if . == null then null elif type == "string" then trim | if . == "" then null else . end else tostring end;
-# A time in RFC 3339 passes as it stands (the contract reads it); other forms take the longer way.
-def time: if type == "string" and .[10:11] == "T" and (endswith("Z") or (length == 25 and .[22:23] == ":")) then . else utc end;
-def list: if type == "array" then .[] | values else empty end;
-def spaced: map(text | values) | if . == [] then null else join(" ") end;
-def cut: if . != null and length > 1000 then .[:1000] else . end;
 
 # ---- the GraphQL object in the shape of the REST resource
 def connection: [if type == "array" then .[] elif type == "object" then (.nodes, [.edges | arrays[].node] | arrays[]) else empty end | objects];
@@ -98,7 +91,7 @@ def return_axis: {no_return: "NONE", return_requested: "REQUESTED", in_progress:
 # Rates have at most four fraction digits in the unified order.
 def share: if . == null then null else dec_round(.; 4) end;
 def address: if type != "object" then null else {
-    name: ((.name | text) // ([.first_name, .last_name] | spaced)), company: (.company | text),
+    name: ((.name | text) // ([.first_name, .last_name] | join_present(" "))), company: (.company | text),
     lines: [(.address1, .address2) | text | values], city: (.city | text), region: ((.province | text) // (.province_code | text)),
     postal_code: (.zip | text), country_code: (.country_code | country_code), country: (.country | text), phone: (.phone | text)
   } | {name, company, lines, city, region, postalCode: .postal_code, countryCode: .country_code, country, phone} | present
@@ -108,33 +101,32 @@ def address: if type != "object" then null else {
 def order:
   . as $order
   # Presentment where the customer's currency stands on every line, and where it is asked for or all there is.
-  | ((.total_price_set | inside("presentment_money")) != null and all(.line_items | list; (.price_set | inside("presentment_money")) != null)
+  | ((.total_price_set | inside("presentment_money")) != null and all(.line_items | list[]; (.price_set | inside("presentment_money")) != null)
       and (($config.money != "shop" and ((.presentment_currency | text) // .currency) != .currency) or ((.total_price_set | inside("shop_money")) // .total_price) == null)) as $presentment
   | (if $presentment then ((.presentment_currency | text) // (.total_price_set | within("presentment_money") | .currency_code))
      else (.currency // (.total_price_set | within("shop_money") | .currency_code)) end) as $currency
-  | def money($name): if $presentment then .[$name + "_set"] | inside("presentment_money") else (.[$name] | if . == "" then null else . end) // (.[$name + "_set"] | inside("shop_money")) end | dec;
-    def total(f): [f] | dec_sum;
-    def taxes: [.tax_lines | list | {title: (.title | text // "Tax"), rate: (.rate | share), amount: money("price")} | select(.amount != null) | compact];
+  | def money($name): if $presentment then .[$name + "_set"] | inside("presentment_money") | dec else (.[$name] | dec) // (.[$name + "_set"] | inside("shop_money") | dec) end;
+        def taxes: [.tax_lines | list[] | {title: (.title | text // "Tax"), rate: (.rate | share), amount: money("price")} | select(.amount != null) | compact];
     def in_currency: select(.amount_set != null or (.currency | text) == null or .currency == $currency);
     # An allocation names its application by index (REST) or holds it (GraphQL).
     def application: .application // ((.discount_application_index | if type == "string" then tonumber else . end) as $at | if $at == null then null else $order.discount_applications | arrays | .[$at] end) // {};
-    def allocations: [.discount_allocations | list | {title: (application | (.title | text) // (.code | text) // (.description | text) // "Discount"),
+    def allocations: [.discount_allocations | list[] | {title: (application | (.title | text) // (.code | text) // (.description | text) // "Discount"),
         amount: money("amount"), couponCode: (application | .code | text)} | select(.amount != null) | compact];
     def refund_money:
-      [.transactions | list | select((.kind | word) == "refund") | in_currency | {status: (.status | word | lookup(outcome)), amount: money("amount")}] as $moves
+      [.transactions | list[] | select((.kind | word) == "refund") | in_currency | {status: (.status | word | lookup(outcome)), amount: money("amount")}] as $moves
       | ([["SUCCEEDED", "PENDING", "FAILED", "UNKNOWN"][] | select(one_of($moves[].status))] | .[0]) as $status
       | if $status then {status: $status, amount: ([$moves[] | select(.status == $status) | .amount] | dec_sum)}
         elif .total_refunded_set then {status: "SUCCEEDED", amount: money("total_refunded")}
         # The transactions are there in another currency: what the lines say is in ours.
-        elif [.transactions | list | select((.kind | word) == "refund")] != [] then {status: "SUCCEEDED",
-          amount: ([(.refund_line_items | list | money("subtotal"), money("total_tax")), (.refund_shipping_lines | list | money("subtotal_amount"))] | dec_sum)}
+        elif [.transactions | list[] | select((.kind | word) == "refund")] != [] then {status: "SUCCEEDED",
+          amount: ([(.refund_line_items | list[] | money("subtotal"), money("total_tax")), (.refund_shipping_lines | list[] | money("subtotal_amount"))] | dec_sum)}
         else {status: "SUCCEEDED", amount: "0"} end;
 
-    [.refunds | list | . + {oc: refund_money}] as $refunds
-  | [$refunds[] | . as $refund | .refund_line_items | list | {line: (.line_item_id | text), quantity: (.quantity // 0), restock: (.restock_type | word),
+    [.refunds | list[] | . + {oc: refund_money}] as $refunds
+  | [$refunds[] | . as $refund | .refund_line_items | list[] | {line: (.line_item_id | text), quantity: (.quantity // 0), restock: (.restock_type | word),
       paid: (($refund.oc.amount | is_positive) and $refund.oc.status != "FAILED")}] as $undone
-  | [.fulfillments | list | select((.status | word | lookup(parcel)) == "SHIPPED") | .line_items | list | {line: (.id | text), quantity: (.quantity // 0)}] as $shipped
-  | [.line_items | list] as $items
+  | [.fulfillments | list[] | select((.status | word | lookup(parcel)) == "SHIPPED") | .line_items | list[] | {line: (.id | text), quantity: (.quantity // 0)}] as $shipped
+  | (.line_items | list) as $items
   | [$items | to_entries[] | .key as $i | .value | . as $item
       | (.id | text // "\($i)") as $id
       | [$undone[] | select(.line == $id)] as $undone
@@ -151,7 +143,7 @@ def order:
       | money("price") as $price
       | ([$shipped[] | select(.line == $id)]) as $parcels
       | {id: $id, sku: (.sku | text), productId: (.product_id | text), variantId: (.variant_id | text),
-         name: ((.name | text) // (.title | text) // (.sku | text) // "Line \($i + 1)" | cut),
+         name: ((.name | text) // (.title | text) // (.sku | text) // "Line \($i + 1)" | cut(1000)),
          quantity: {ordered: $ordered, current: $current, canceled: $canceled, returned: $returned, refunded: total($undone[] | select(.paid) | .quantity),
            fulfilled: (if $parcels != [] then total($parcels[].quantity) elif .fulfilled_quantity then .fulfilled_quantity
              elif (.fulfillment_status | word) == "fulfilled" then dec_sub($ordered; $canceled) else 0 end)},
@@ -159,9 +151,9 @@ def order:
          total: (dec_sub(dec_mul($price; $ordered); $discount) | if $order.taxes_included == true then . else dec_add(.; $tax) end),
          discounts: $allocations, taxLines: $taxes,
          attributes: ({variantTitle: (.variant_title | text), vendor: (.vendor | text), giftCard: (if .gift_card == true then true else null end),
-           properties: [.properties | list | select(type == "object")]} | present)}
+           properties: (.properties | list)} | present)}
       | present] as $lines
-  | [.shipping_lines | list | select(.is_removed != true)] as $deliveries
+  | [.shipping_lines | list[] | select(.is_removed != true)] as $deliveries
   | {subtotal: (money("total_line_items_price") // total($lines[] | dec_mul(.unitPrice; .quantity.ordered))),
      discount: (money("total_discounts") // total($lines[].discount)),
      shipping: (money("total_shipping_price") // total($deliveries[] | money("price"))),
@@ -171,13 +163,13 @@ def order:
   | [if $rest | is_zero then empty else
       {title: "Tip", amount: money("total_tip_received")}, {title: "Duties", amount: money("original_total_duties")},
       {title: "Additional fees", amount: money("original_total_additional_fees")} | select(.amount | is_positive) end] as $fees
-  | [.transactions | list | in_currency | . + {oc: {amount: (money("amount") // "0"), type: (.kind | word | lookup(kinds)), status: (.status | word | lookup(outcome))}}] as $moves
+  | [.transactions | list[] | in_currency | . + {oc: {amount: (money("amount") // "0"), type: (.kind | word | lookup(kinds)), status: (.status | word | lookup(outcome))}}] as $moves
   | (.financial_status | word) as $paid
   | ($paid | lookup(financial)
       | if . == "PENDING" and ($order.transactions == [] or $order.payment_gateway_names == []) then "UNPAID" else . end
       | if (. == "PAID" or . == "UNPAID") and ($sums.total | is_zero) then "NOT_REQUIRED" else . end) as $payment
   | (.fulfillment_status | word) as $handed
-  | [.fulfillments | list | select((.status | word | lookup(parcel)) == "SHIPPED") | (.shipment_status | word) | one_of("delivered", "picked_up")] as $arrived
+  | [.fulfillments | list[] | select((.status | word | lookup(parcel)) == "SHIPPED") | (.shipment_status | word) | one_of("delivered", "picked_up")] as $arrived
   | {refunded: (if has("total_refunded") or has("total_refunded_set") then money("total_refunded") else null end
        // (if .refunds | type == "array" then total($refunds[] | select(.oc.status == "SUCCEEDED") | .oc.amount) else null end)),
      captured: (money("total_received") // (if .transactions | type == "array"
@@ -196,24 +188,24 @@ def order:
        | if . == "NONE" or $native == "returned" then
            if $native == "returned" or any($lines[]; .quantity.returned | is_positive) then
              if all($lines[]; dec_cmp(dec_add(.quantity.returned; .quantity.canceled); .quantity.ordered) >= 0) then "RETURNED" else "PARTIALLY_RETURNED" end
-           else [($order.returns | list | .status | word)] as $states
+           else [($order.returns | list[] | .status | word)] as $states
              | if any($states[]; . == "open") then "IN_PROGRESS" elif any($states[]; . == "requested") then "REQUESTED" else "NONE" end end
          else . end),
      native: {state: (if .cancelled_at | text then "cancelled" elif .closed_at | text then "closed" else "open" end),
        subStates: ({financialStatus: .financial_status, fulfillmentStatus: .fulfillment_status, returnStatus: .return_status} | compact)},
      holds: [if $handed == "on_hold" then {code: "FULFILLMENT_ON_HOLD"} else empty end]}
-  + {times: ({updatedAt: ((.updated_at | text) // .created_at | time), placedAt: ((.processed_at | text) // .created_at | time), completedAt: (.closed_at | time), canceledAt: (.cancelled_at | time)} | compact),
+  + {times: ({updatedAt: ((.updated_at | text) // .created_at | utc), placedAt: ((.processed_at | text) // .created_at | utc), completedAt: (.closed_at | utc), canceledAt: (.cancelled_at | utc)} | compact),
      cancelReason: (.cancel_reason | text),
      customer: ((.customer | if type == "object" then . else {} end) as $who | {id: ($who.id | text),
-       name: (([$who.first_name, $who.last_name] | spaced) // ($who.display_name | text) // (.billing_address.name? | text) // (.shipping_address.name? | text)),
+       name: (([$who.first_name, $who.last_name] | join_present(" ")) // ($who.display_name | text) // (.billing_address.name? | text) // (.shipping_address.name? | text)),
        email: ((.email | text) // (.contact_email | text) // ($who.email | text)), phone: ((.phone | text) // ($who.phone | text))} | present),
      billingAddress: (.billing_address | address), shippingAddress: (.shipping_address | address)}
   + {lines: $lines,
      totals: ($sums + $flows + {fees: total($fees[].amount)} | compact),
      fees: $fees, taxLines: taxes,
      discounts: ([($items[], $deliveries[]) | allocations[]] | if . != [] then group_by([.title, .couponCode]) | map(.[0] + {amount: total(.[].amount)})
-       elif $presentment then [] else [$order.discount_codes | list | {title: (.code | text // "Discount"), amount: (.amount | dec), couponCode: (.code | text)} | select(.amount | is_positive) | compact] end),
-     coupons: [.discount_codes | list | {code: (.code | text), discount: (if $presentment then null else .amount | dec end)} | select(.code != null) | compact],
+       elif $presentment then [] else [$order.discount_codes | list[] | {title: (.code | text // "Discount"), amount: (.amount | dec), couponCode: (.code | text)} | select(.amount | is_positive) | compact] end),
+     coupons: [.discount_codes | list[] | {code: (.code | text), discount: (if $presentment then null else .amount | dec end)} | select(.code != null) | compact],
      shippingLines: [$deliveries[] | {title: ((.title | text) // (.code | text) // "Shipping"), amount: (money("price") // "0")}]}
   + {payments: [$moves | to_entries[] | .value + {oc_id: (.value.id | text // "\(.key)")} | select((.kind | word) | one_of("refund", "capture", "void") | not) | . as $root
        | [$moves[] | select((.id | text) == $root.oc_id or (.parent_id | text) == $root.oc_id)
@@ -221,34 +213,34 @@ def order:
        | ($family + [$moves[] | select((.parent_id | text) as $parent | $parent != null and any($family[] | select(.oc_grand); (.id | text) == $parent)) | select((.id | text) as $id | all($family[]; (.id | text) != $id))]) as $family
        | def sum(types): total($family[] | select(.oc.status == "SUCCEEDED" and (.oc.type | one_of(types))) | .oc.amount);
          sum("CAPTURE", "SALE") as $captured | sum("REFUND") as $back
-       | {id: .oc_id, method: ((.gateway | text) // "unknown"), provider: (.gateway | text), amount: .oc.amount, reference: (.authorization | text), createdAt: (.created_at | time),
+       | {id: .oc_id, method: ((.gateway | text) // "unknown"), provider: (.gateway | text), amount: .oc.amount, reference: (.authorization | text), createdAt: (.created_at | utc),
           status: (if .oc.status == "FAILED" then "FAILED" elif .oc.status == "PENDING" then "PENDING"
             elif $captured | is_zero then (if any($family[]; .oc.type == "VOID" and .oc.status == "SUCCEEDED") then "VOIDED" elif .oc.type == "AUTHORIZE" then "AUTHORIZED" else "UNKNOWN" end)
             elif $back | is_positive then (if dec_cmp($back; $captured) >= 0 then "REFUNDED" else "PARTIALLY_REFUNDED" end)
             elif dec_cmp($captured; .oc.amount) < 0 then "PARTIALLY_CAPTURED" else "CAPTURED" end),
-          transactions: [$family | sort_by(.created_at // "")[] | {id: (.id | text // "0"), type: .oc.type, status: .oc.status, amount: .oc.amount, at: (.created_at | time), reference: (.authorization | text), error: (.error_code | text)} | compact]}
+          transactions: [$family | sort_by(.created_at // "")[] | {id: (.id | text // "0"), type: .oc.type, status: .oc.status, amount: .oc.amount, at: (.created_at | utc), reference: (.authorization | text), error: (.error_code | text)} | compact]}
        | compact],
-     refunds: [$refunds | to_entries[] | .key as $i | .value | {id: (.id | text // "\($i)"), status: .oc.status, amount: .oc.amount, reason: (.note | text), createdAt: ((.processed_at | text) // .created_at | time),
-       shipping: ([(.refund_shipping_lines | list | money("subtotal_amount")), (.order_adjustments | list | select(.kind == "shipping_refund") | money("amount") | dec_neg)] | dec_sum | if is_zero then null else . end),
-       lines: [.refund_line_items | list | {lineId: (.line_item_id | text // ""), quantity: (.quantity // 0), amount: ([money("subtotal"), (if $order.taxes_included == true then null else money("total_tax") end)] | if . == [null, null] then null else dec_sum end)} | compact]} | present],
-     fulfillments: [.fulfillments | list | {id: (.id | text), createdAt: (.created_at | time), shippedAt: (.in_transit_at | time), deliveredAt: (.delivered_at | time), location: (.location_id | text),
+     refunds: [$refunds | to_entries[] | .key as $i | .value | {id: (.id | text // "\($i)"), status: .oc.status, amount: .oc.amount, reason: (.note | text), createdAt: ((.processed_at | text) // .created_at | utc),
+       shipping: ([(.refund_shipping_lines | list[] | money("subtotal_amount")), (.order_adjustments | list[] | select(.kind == "shipping_refund") | money("amount") | dec_neg)] | dec_sum | if is_zero then null else . end),
+       lines: [.refund_line_items | list[] | {lineId: (.line_item_id | text // ""), quantity: (.quantity // 0), amount: ([money("subtotal"), (if $order.taxes_included == true then null else money("total_tax") end)] | if . == [null, null] then null else dec_sum end)} | compact]} | present],
+     fulfillments: [.fulfillments | list[] | {id: (.id | text), createdAt: (.created_at | utc), shippedAt: (.in_transit_at | utc), deliveredAt: (.delivered_at | utc), location: (.location_id | text),
        status: ((.shipment_status | word) as $where | .status | word | lookup(parcel)
          | if . != "SHIPPED" then . elif $where | one_of("delivered", "picked_up") then "DELIVERED" elif $where == "ready_for_pickup" then "READY" else . end),
-       lines: [.line_items | list | {lineId: (.id | text // ""), quantity: (.quantity // 0)}],
+       lines: [.line_items | list[] | {lineId: (.id | text // ""), quantity: (.quantity // 0)}],
        details: ({shipmentStatus: (.shipment_status | text), name: (.name | text)} | compact),
-       tracking: (.tracking_company as $carrier | [.tracking_urls | list] as $urls
-         | [(.trackings | list), ([(.tracking_numbers | list), .tracking_number | text | values] | unique | to_entries[] | {carrier: $carrier, number: .value, url: $urls[.key]})
+       tracking: (.tracking_company as $carrier | [.tracking_urls | arrays[]] as $urls
+         | [(.trackings | list[]), ([(.tracking_numbers | arrays[]), .tracking_number | text | values] | unique | to_entries[] | {carrier: $carrier, number: .value, url: $urls[.key]})
             | {carrier: (.carrier | text), number: (.number | text), url: (.url | text)} | select(.number != null) | compact])}
        | present],
-     returns: [.returns | list | {id: (.id | text), status: (.status | word | lookup(return_words)), createdAt: (.created_at | time),
-       reason: ([.return_line_items | list | .return_reason | text | values] | unique | if . == [] then null else join(", ") end),
-       lines: [.return_line_items | list | {lineId: (.line_item_id // .fulfillment_line_item.line_item.id? | text // ""), quantity: (.quantity // 0)}]} | present]}
+     returns: [.returns | list[] | {id: (.id | text), status: (.status | word | lookup(return_words)), createdAt: (.created_at | utc),
+       reason: ([.return_line_items | list[] | .return_reason | text | values] | unique | if . == [] then null else join(", ") end),
+       lines: [.return_line_items | list[] | {lineId: (.line_item_id // .fulfillment_line_item.line_item.id? | text // ""), quantity: (.quantity // 0)}]} | present]}
   + {risk: (if .risk then {recommendation: (.risk | word | lookup({accept: "ACCEPT", investigate: "INVESTIGATE", cancel: "CANCEL"}))} else null end),
      notes: [.note | text | values | {text: ., customerVisible: false}],
      attributes: ({test: (if .test == true then true else null end), tags: (.tags | if type == "array" then . else text end), poNumber: (.po_number | text),
        confirmationNumber: (.confirmation_number | text), paymentGateways: .payment_gateway_names,
        shopCurrency: (if $presentment then .currency else null end), shopTotal: (if $presentment then .total_price_set | inside("shop_money") else null end),
-       noteAttributes: [.note_attributes | list | select(type == "object")]} | present)}
+       noteAttributes: (.note_attributes | list)} | present)}
   | present | .lines //= [] | .times //= {};
 
 if type != "object" then error("a Shopify order is a JSON object")

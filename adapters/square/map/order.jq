@@ -1,16 +1,6 @@
 # Square order -> unified order. Money is whole minor units of its currency. Square leaves empty lists out: an open
 # order without tenders is an unpaid one.
 
-def object: if type == "object" then . else {} end;
-def list: if type == "array" then map(select(type == "object")) else [] end;
-def text:
-  if type == "string" then trim | if . == "" then null else . end
-  elif . == null or type == "object" or type == "array" then null
-  else tostring end;
-# The first of these that is a text or a number; a path that leads nowhere is none.
-def pick(f): first((f)? | text | select(. != null)) // null;
-def or_zero: if . == null then "0" else . end;
-def not_negative: if . != null and dec_cmp(.; "0") < 0 then "0" else . end;
 def number: if type == "string" or type == "number" then dec else null end;
 
 def minor_digits: { BIF: 0, CLP: 0, DJF: 0, GNF: 0, ISK: 0, JPY: 0, KMF: 0, KRW: 0, PYG: 0, RWF: 0, UGX: 0, UYI: 0, VND: 0,
