@@ -17,3 +17,4 @@ pub mod config;
 pub mod http;
 pub mod serve;
 pub mod bench;
+pub mod command;

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use order_contract::SourceKey;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
@@ -27,9 +28,7 @@ use crate::index::Index;
 use crate::ingest::{Clock, Ingest};
 use crate::mapping::{Limits, Pool};
 use crate::operation::Operations;
-use crate::source::manifest::{ManifestConfigError, ManifestSource};
-use crate::source::protocol::{ProtocolClient, ProtocolConfigError};
-use crate::source::{OrderSource, Registry, Source, factory};
+use crate::source::{Factory, PlugError, Registry, Source};
 use crate::upkeep::Upkeep;
 
 /// How long workers may take to reach a safe point. What they leave is taken up at the next start.
@@ -44,11 +43,8 @@ pub enum StartError {
     #[error("{0}")]
     Config(#[from] ConfigError),
     /// A source cannot be plugged in.
-    #[error("could not plug in a source")]
-    Source(#[source] ProtocolConfigError),
-    /// A source that speaks through an adapter cannot be plugged in.
     #[error("could not plug in the source {0}")]
-    Adapter(SourceKey, #[source] ManifestConfigError),
+    Source(SourceKey, #[source] PlugError),
     /// The database cannot be opened.
     #[error("could not open the database {0}: check that it exists and that this user may read and write it")]
     Database(DatabaseUrl, #[source] DatabaseError),
@@ -100,7 +96,13 @@ pub struct Center {
 ///
 /// # Errors
 /// [`StartError`] says what to do; nothing is left running.
-pub async fn start(config: Config) -> Result<Center, StartError> {
+#[must_use]
+pub fn start(config: Config) -> BoxFuture<'static, Result<Center, StartError>> {
+    // Boxed, the whole center is compiled here, and not again in every program that embeds it.
+    Box::pin(begin(config))
+}
+
+async fn begin(config: Config) -> Result<Center, StartError> {
     let workers = Pool::new(Limits::default());
     let registry = plug_in(&config, &workers)?;
     let database = open(&config).await?;
@@ -112,25 +114,15 @@ pub async fn start(config: Config) -> Result<Center, StartError> {
 }
 
 fn plug_in(config: &Config, workers: &Pool) -> Result<Registry, StartError> {
+    let factory = Factory { workers: workers.clone() };
     let sources = config.sources.iter().map(|source| {
-        let (port, mapping): (Arc<dyn OrderSource>, String) = if source.is_protocol() {
-            let port = ProtocolClient::new(source.protocol()?).map_err(StartError::Source)?;
-            (Arc::new(port), source.mapping(factory::PROTOCOL))
-        } else {
-            let config = source.manifest(workers)?;
-            let package = config.package.clone();
-            let files = package.paths().filter(|path| factory::runs(path));
-            let content = factory::content_address(files.filter_map(|path| Some((path, package.file(path)?))));
-            let port = ManifestSource::new(config);
-            let port = port.map_err(|error| StartError::Adapter(source.key.clone(), error))?;
-            (Arc::new(port), source.mapping(&content))
-        };
+        let plug = source.plug()?;
         Ok(Source {
             key: source.key.clone(),
             title: source.title.clone().unwrap_or_else(|| source.key.to_string()),
             adapter: source.adapter.clone(),
-            mapping,
-            port,
+            mapping: source.mapping(&plug.adapter.address()),
+            port: factory.plug(plug).map_err(|error| StartError::Source(source.key.clone(), error))?,
         })
     });
     Ok(Registry::new(sources.collect::<Result<Vec<_>, StartError>>()?))
@@ -322,7 +314,12 @@ impl Center {
 
     /// Becomes unready, accepts nothing more, lets requests and mutations in flight end within the drain limit, stops
     /// the workers at a safe point and closes the database.
-    pub async fn shutdown(self) {
+    #[must_use]
+    pub fn shutdown(self) -> BoxFuture<'static, ()> {
+        Box::pin(self.stop())
+    }
+
+    async fn stop(self) {
         tracing::info!("shutting down");
         self.draining.cancel();
         let deadline = Instant::now() + self.drain_timeout;

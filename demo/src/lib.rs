@@ -5,6 +5,7 @@
 
 pub mod book;
 pub mod center;
+pub mod command;
 pub mod country;
 pub mod folder;
 pub mod invoices;

@@ -6,11 +6,13 @@
 //! that the shop took is taken, however late it came. Webhooks are not sent and timers not set for history.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use order_contract::process::Trigger;
 use order_contract::{Address, Amount, Customer, Disposition, OrderSnapshot, Quantity, SourceOrderId};
 use serde_json::{Map, Value, json};
+use tokio::task::JoinHandle;
 
 use crate::module::{Inner, Module, ModuleError, time};
 use crate::order;
@@ -131,9 +133,7 @@ impl Module {
         let mut orders = orders.into_iter().peekable();
         while orders.peek().is_some() {
             let batch: Vec<_> = orders.by_ref().take(BATCH).collect();
-            let inner = self.0.clone();
-            // Its own task: whoever stops waiting for an import must not stop it halfway through a commit.
-            let done = tokio::spawn(async move { inner.import_batch(&batch).await }).await;
+            let done = self.0.clone().begin_import(batch).await;
             let done = done.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
             report.orders += done.orders;
             report.lines += done.lines;
@@ -145,6 +145,11 @@ impl Module {
 }
 
 impl Inner {
+    /// Its own task: whoever stops waiting for an import must not stop it halfway through a commit.
+    fn begin_import(self: Arc<Self>, batch: Vec<ImportedOrder>) -> JoinHandle<Result<ImportReport, ModuleError>> {
+        tokio::spawn(async move { self.import_batch(&batch).await })
+    }
+
     async fn import_batch(&self, batch: &[ImportedOrder]) -> Result<ImportReport, ModuleError> {
         let mut report = ImportReport::default();
         let count = i64::try_from(batch.len()).unwrap_or(i64::MAX);

@@ -17,6 +17,7 @@ mod webhook;
 mod module;
 mod import;
 mod http;
+pub mod command;
 
 pub use import::{ImportReport, ImportedLine, ImportedOrder, ImportedReturn, ImportedState};
 pub use line::Line;

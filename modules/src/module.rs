@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 use order_contract::process::{ProcessDefinition, Trigger};
 use order_contract::protocol::{
     ActionCall, ActionReply, Capabilities, Descriptor, Idempotency, ModuleInfo, Outcome, VERSION,
@@ -169,7 +170,7 @@ pub enum ModuleError {
     #[error("there is no version {0} of the process")]
     NoProcess(u32),
     /// Orders are in states that the other definition has not.
-    #[error("{count} orders are in {state}, which version {version} has not: say which state that becomes")]
+    #[error("{count} order(s) would be in {state}, which version {version} has not: say which state that becomes")]
     NoState {
         /// How many.
         count: usize,
@@ -291,15 +292,20 @@ impl Module {
     ///
     /// # Errors
     /// [`ModuleError`] when the file, a definition, a service or the webhook target cannot be used.
-    pub async fn open(config: Config) -> Result<Self, ModuleError> {
-        Self::open_with(config, None).await
+    pub fn open(config: Config) -> BoxFuture<'static, Result<Self, ModuleError>> {
+        Self::open_with(config, None)
     }
 
     /// Opens the database with another definition for new orders. Orders under way go on by the one they began with.
     ///
     /// # Errors
     /// [`ModuleError`].
-    pub async fn open_with(config: Config, definition: Option<&str>) -> Result<Self, ModuleError> {
+    pub fn open_with(config: Config, definition: Option<&str>) -> BoxFuture<'_, Result<Self, ModuleError>> {
+        // Boxed here and below, a module is compiled once, and not again in every program that runs one.
+        Box::pin(Self::opened(config, definition))
+    }
+
+    async fn opened(config: Config, definition: Option<&str>) -> Result<Self, ModuleError> {
         let line = config.line.name();
         let json = definition.unwrap_or(config.line.definition());
         let invalid = |version| move |source| ModuleError::Process { line, version, source };
@@ -348,7 +354,11 @@ impl Module {
     ///
     /// # Errors
     /// [`ModuleError::Open`] on an address that others can reach when there is no token; [`ModuleError::Listen`].
-    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ModuleError> {
+    pub fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> BoxFuture<'_, Result<(), ModuleError>> {
+        Box::pin(self.answer(listener, shutdown))
+    }
+
+    async fn answer(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ModuleError> {
         let address = listener.local_addr().map_err(ModuleError::Listen)?;
         if self.0.config.token.is_none() && !address.ip().is_loopback() {
             return Err(ModuleError::Open(address));
@@ -500,6 +510,7 @@ impl Module {
         drop(write);
         let mut write = self.0.store.begin(count.max(1)).await?;
         let mut moved = 0;
+        let mut homeless: BTreeMap<String, usize> = BTreeMap::new();
         for id in write.orders_of(from).await? {
             let Some(stored) = write.stored(&id).await? else { continue };
             let mut order = stored.order;
@@ -509,12 +520,17 @@ impl Module {
             let state = states.get(&order.native.state).unwrap_or(&order.native.state).clone();
             let now = time(write.stamp + i64::try_from(moved).unwrap_or(0));
             if !process.migrate(&mut order, &state, now) {
-                return Err(ModuleError::NoState { count: ids.len(), state, version: to });
+                *homeless.entry(state).or_default() += 1;
+                continue;
             }
             write.put(&order, to, None).await?;
             write.set_timers(&id, &process.timers(&order)).await?;
             self.0.announce(&mut write, &id).await?;
             moved += 1;
+        }
+        // Dropped without a commit, nothing of it was written.
+        if let Some((state, count)) = homeless.pop_first() {
+            return Err(ModuleError::NoState { count, state, version: to });
         }
         write.commit().await?;
         self.0.wake();

@@ -11,7 +11,8 @@ use serde_json::{Map, Value as Json};
 use super::package::commit;
 use super::run::{RunKind, RunRequest};
 use super::{Catalog, CatalogError, NewSource, Registered, SourceChange, canary};
-use crate::source::{OrderSource, Plug, PlugError};
+use crate::source::factory::webhook_secrets;
+use crate::source::{OrderSource, Plug, PlugError, Terms};
 
 /// The longest name for people, in characters.
 const TITLE_MAX: usize = 200;
@@ -194,15 +195,7 @@ impl Catalog {
             let secret = self.config.vault.read(&source.key, name, stored);
             secrets.insert(name.clone(), secret.map_err(|e| CatalogError::Secret(name.clone(), e))?);
         }
-        let plug = Plug {
-            key: source.key.clone(),
-            adapter: self.adapter(&source.adapter).await?,
-            url: source.url.clone(),
-            settings: source.settings.clone(),
-            secrets,
-            reach: self.config.reach.clone(),
-        };
-        self.config.factory.plug(plug).map_err(|error| {
+        let invalid = |error: PlugError| {
             let field = match &error {
                 PlugError::Url(..) | PlugError::Egress(_) => "url",
                 PlugError::Protocol(_) => "secrets",
@@ -211,7 +204,19 @@ impl Catalog {
                 PlugError::Adapter { part, .. } => part,
             };
             CatalogError::Invalid { field, reason: error.to_string() }
-        })
+        };
+        let mut settings = source.settings.clone();
+        let plug = Plug {
+            key: source.key.clone(),
+            adapter: self.adapter(&source.adapter).await?,
+            url: source.url.clone(),
+            terms: Terms::take(&mut settings).map_err(invalid)?,
+            settings,
+            webhook_secrets: webhook_secrets(&mut secrets),
+            secrets,
+            reach: self.config.reach.clone(),
+        };
+        self.config.factory.plug(plug).map_err(invalid)
     }
 
     /// The port to try a source with: as it would be with this adapter and these settings.

@@ -1,7 +1,7 @@
 //! `order-center bench`
 
+use crate::bench;
 use clap::Args;
-use order_center::bench;
 
 use super::Failure;
 

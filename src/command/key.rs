@@ -1,9 +1,9 @@
 //! `order-center key …`
 
+use crate::graphql;
+use crate::http::ApiKeys;
+use crate::serve;
 use clap::{Subcommand, ValueEnum};
-use order_center::graphql;
-use order_center::http::ApiKeys;
-use order_center::serve;
 use secrecy::ExposeSecret as _;
 
 use super::{Failure, Settings};

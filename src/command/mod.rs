@@ -1,4 +1,8 @@
-//! The commands. Each answers on standard output, complains in one line and ends with 0, 1 (it failed) or 2 (usage).
+//! The command line of Order Center.
+//!
+//! It owns options, log lines and exit codes. It refuses to hold logic: each command is a call into the rest of the
+//! library. That is so that a program that embeds the center does what the command does. Each command answers on
+//! standard output, complains in one line and ends with 0, 1 (it failed) or 2 (usage).
 
 mod adapter;
 mod bench;
@@ -10,9 +14,31 @@ mod source;
 use std::fmt;
 use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
+use crate::config::{Config, Overrides};
+use crate::mapping::as_worker;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use order_center::config::{Config, Overrides};
+
+/// The whole program. It is in the library so that it is compiled once: a program of its own would compile every
+/// future it waits for again.
+#[must_use]
+pub fn main() -> ExitCode {
+    as_worker().unwrap_or_else(run)
+}
+
+#[tokio::main]
+async fn run() -> ExitCode {
+    match Cli::parse().run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if !error.was_told() {
+                eprintln!("order-center: {error}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// One GraphQL endpoint over every order system a company runs.
 #[derive(Debug, Parser)]
@@ -98,7 +124,7 @@ impl Cli {
             Command::Module(command) => command.run().await,
             Command::Adapter(command) => command.run().await,
             Command::Bench(options) => bench::run(options).await,
-            Command::BenchClient => Ok(order_center::bench::client()?),
+            Command::BenchClient => Ok(crate::bench::client()?),
             Command::Schema { what } => print_schema(what),
         }
     }
@@ -106,7 +132,7 @@ impl Cli {
 
 fn print_schema(what: Schema) -> Result<(), Failure> {
     print(&match what {
-        Schema::Graphql => order_center::graphql::sdl(),
+        Schema::Graphql => crate::graphql::sdl(),
         Schema::OrderSnapshot => format!("{:#}\n", order_contract::schema::order_snapshot()),
         Schema::OrderModule => format!("{:#}\n", order_contract::openapi::order_module()),
         Schema::Adapter => format!("{:#}\n", order_adapter::manifest::json_schema()),

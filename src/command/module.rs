@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::SecretRef;
+use crate::conformance::{self, Options, WebhookOptions};
 use clap::{Args, Subcommand};
-use order_center::config::SecretRef;
-use order_center::conformance::{self, Options, WebhookOptions};
 use serde_json::{Map, Value};
 
 use super::Failure;

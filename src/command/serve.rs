@@ -2,8 +2,8 @@
 
 use std::io::IsTerminal as _;
 
-use order_center::config::{Config, LogConfig, LogFormat};
-use order_center::serve;
+use crate::config::{Config, LogConfig, LogFormat};
+use crate::serve;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -35,7 +35,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
 /// Log lines go to standard error: standard output is for answers.
 fn log(config: &LogConfig) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&config.filter)
-        .map_err(|e| Failure(format!("log.filter: {e}; `info` or `info,order_center::ingest=debug` would do")))?;
+        .map_err(|e| Failure(format!("log.filter: {e}; `info` or `info,crate::ingest=debug` would do")))?;
     let json = match config.format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
         LogFormat::Text => false,

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::time::Duration;
 
+use crate::catalog::{GivenSecret, NewSource, Registered, RunKind, RunRequest, SourceChange};
+use crate::serve::{self, Tools};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use order_center::catalog::{GivenSecret, NewSource, Registered, RunKind, RunRequest, SourceChange};
-use order_center::serve::{self, Tools};
 use order_contract::{IdError, SourceKey};
 use serde_json::{Map, Value, json};
 

@@ -34,8 +34,10 @@ pub struct CatalogSection {
     pub reconcile_interval_s: u64,
     /// How far back a reconciliation on schedule compares.
     pub reconcile_window_s: u64,
-    /// Pause between two rounds over the open orders of a source whose change list has blind spots.
-    pub reread_interval_s: u64,
+    /// From one round over the open orders of a source whose change list has blind spots to the next; as its adapter
+    /// says when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reread_interval_s: Option<u64>,
 }
 
 impl Default for CatalogSection {
@@ -48,7 +50,7 @@ impl Default for CatalogSection {
             poll_interval_ms: 1_000,
             reconcile_interval_s: 24 * 3600,
             reconcile_window_s: 7 * 24 * 3600,
-            reread_interval_s: 900,
+            reread_interval_s: None,
         }
     }
 }
@@ -108,7 +110,7 @@ impl Config {
         UpkeepLimits {
             reconcile_interval: Duration::from_secs(section.reconcile_interval_s),
             reconcile_window: Duration::from_secs(section.reconcile_window_s),
-            reread_interval: Duration::from_secs(section.reread_interval_s),
+            reread_interval: section.reread_interval_s.map(Duration::from_secs),
         }
     }
 }

@@ -23,12 +23,9 @@ use serde::{Deserialize, Serialize};
 use crate::database::PoolLimits;
 use crate::graphql::GraphqlLimits;
 use crate::ingest::IngestLimits;
-use crate::mapping::Pool;
 use crate::operation::OperationLimits;
 use crate::source::egress::Reach;
-use crate::source::factory;
-use crate::source::manifest::ManifestConfig;
-use crate::source::protocol::ProtocolConfig;
+use crate::source::factory::{self, Adapter, Plug, Terms};
 
 pub use catalog::CatalogSection;
 pub use secret::{DatabaseUrl, SecretRef};
@@ -346,7 +343,7 @@ pub struct SourceConfig {
 }
 
 fn protocol() -> String {
-    "protocol".to_owned()
+    factory::PROTOCOL.to_owned()
 }
 
 fn source_timeout_ms() -> u64 {
@@ -385,66 +382,51 @@ impl SourceConfig {
         factory::mapping(adapter, &settings)
     }
 
-    /// What the protocol client needs, secrets read.
-    ///
-    /// # Errors
-    /// [`ConfigError`] when the URL is none, a secret is absent, or something is set that belongs to adapters.
-    pub fn protocol(&self) -> Result<ProtocolConfig, ConfigError> {
-        let key = &self.key;
-        if !self.settings.is_empty() || !self.secrets.is_empty() {
-            let reason = "`settings` and `secrets` belong to adapters; the protocol takes `token`";
-            return Err(invalid(format!("source {key}: {reason}")));
-        }
-        let base_url: reqwest::Url =
-            self.url.parse().map_err(|e| invalid(format!("source {key}: url {:?} is no URL: {e}", self.url)))?;
-        if !matches!(base_url.scheme(), "http" | "https") {
-            return Err(invalid(format!("source {key}: url must begin with http:// or https://")));
-        }
-        if !base_url.username().is_empty() || base_url.password().is_some() {
-            return Err(invalid(format!("source {key}: credentials belong into `token`, not into the url")));
-        }
-        Ok(ProtocolConfig {
-            source: key.clone(),
-            base_url,
-            token: self.token.as_ref().map(SecretRef::resolve).transpose()?,
-            webhook_secrets: self.webhook_secrets.iter().map(SecretRef::resolve).collect::<Result<_, _>>()?,
-            rounding: self.rounding,
-            timeout: Duration::from_millis(self.timeout_ms),
-            body_bytes_max: self.body_bytes_max,
-            reach: Reach::Private,
-        })
-    }
-}
-
-impl SourceConfig {
     /// Whether it speaks the Order Module Protocol.
     #[must_use]
     pub fn is_protocol(&self) -> bool {
-        self.adapter == protocol()
+        self.adapter == factory::PROTOCOL
     }
 
-    /// What the manifest engine needs, the adapter loaded and secrets read. Its mapping runs in `workers`.
+    /// What the factory needs, the adapter loaded and secrets read.
     ///
     /// # Errors
-    /// [`ConfigError`] when there is no such adapter or a secret is absent.
-    pub fn manifest(&self, workers: &Pool) -> Result<ManifestConfig, ConfigError> {
-        let key = &self.key;
-        if self.token.is_some() {
-            return Err(invalid(format!("source {key}: `token` belongs to the protocol; an adapter takes `secrets`")));
+    /// [`ConfigError`] when there is no such adapter, a secret is absent, or something is set that belongs elsewhere.
+    pub fn plug(&self) -> Result<Plug, ConfigError> {
+        let wrong = |reason: String| invalid(format!("source {}: {reason}", self.key));
+        let misplaced = match self.is_protocol() {
+            true if !self.settings.is_empty() || !self.secrets.is_empty() => {
+                Some("`settings` and `secrets` belong to adapters; the protocol takes `token`")
+            }
+            false if self.token.is_some() => Some("`token` belongs to the protocol; an adapter takes `secrets`"),
+            _ => None,
+        };
+        if let Some(reason) = misplaced {
+            return Err(wrong(reason.to_owned()));
         }
-        let package = Package::find(&self.adapter).map_err(|error| invalid(format!("source {key}: {error}")))?;
-        let secrets = self.secrets.iter().map(|(name, secret)| Ok((name.clone(), secret.resolve()?)));
-        Ok(ManifestConfig {
-            source: key.clone(),
-            package: Arc::new(package),
-            workers: workers.clone(),
+        let adapter = if self.is_protocol() {
+            Adapter::Protocol
+        } else {
+            let package = Package::find(&self.adapter).map_err(|error| wrong(error.to_string()))?;
+            let files = package.paths().filter_map(|path| Some((path.to_owned(), package.file(path)?.to_owned())));
+            Adapter::Package(Arc::new(files.collect()))
+        };
+        let token = self.token.iter().map(|token| ("token", token));
+        let named = self.secrets.iter().map(|(name, secret)| (name.as_str(), secret)).chain(token);
+        Ok(Plug {
+            key: self.key.clone(),
+            adapter,
             url: self.url.clone(),
-            settings: self.settings.clone(),
-            secrets: secrets.collect::<Result<_, ConfigError>>()?,
+            settings: self.settings.clone().into_iter().collect(),
+            secrets: named
+                .map(|(name, secret)| Ok((name.to_owned(), secret.resolve()?)))
+                .collect::<Result<_, ConfigError>>()?,
             webhook_secrets: self.webhook_secrets.iter().map(SecretRef::resolve).collect::<Result<_, _>>()?,
-            rounding: self.rounding,
-            timeout: Duration::from_millis(self.timeout_ms),
-            body_bytes_max: self.body_bytes_max,
+            terms: Terms {
+                rounding: self.rounding,
+                timeout: Duration::from_millis(self.timeout_ms),
+                body_bytes_max: self.body_bytes_max,
+            },
             reach: Reach::Private,
         })
     }

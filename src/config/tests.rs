@@ -6,6 +6,8 @@ use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
 use super::{Config, ConfigError, Overrides, SourceConfig};
+use crate::mapping::{Limits, Pool};
+use crate::source::{Adapter, Factory};
 
 const SAMPLE: &str = include_str!("../../order-center.sample.toml");
 
@@ -33,11 +35,6 @@ fn keys_of(value: &Value) -> BTreeSet<String> {
     let mut into = BTreeSet::new();
     keys(value, "", &mut into);
     into
-}
-
-/// Nothing is mapped here, so none of them starts.
-fn workers() -> crate::mapping::Pool {
-    crate::mapping::Pool::new(crate::mapping::Limits::default())
 }
 
 #[test]
@@ -113,50 +110,44 @@ fn secrets_are_read_from_where_they_are_and_shown_nowhere() {
         file.path().display()
     );
     let config = load(&toml).unwrap();
-    let protocol = config.sources[0].protocol().unwrap();
-    assert_eq!(protocol.token.as_ref().unwrap().expose_secret(), "swordfish");
-    let shown = format!("{config:?} {protocol:?} {}", serde_json::to_string(&config).unwrap());
+    let plug = config.sources[0].plug().unwrap();
+    assert_eq!(plug.secrets["token"].expose_secret(), "swordfish");
+    let shown = format!("{config:?} {plug:?} {}", serde_json::to_string(&config).unwrap());
     assert!(!shown.contains("swordfish") && !shown.contains("hunter2"), "{shown}");
     assert!(shown.contains("postgres://***@db/orders"), "{shown}");
 
     let absent = load("[[sources]]\nkey='a'\nurl='http://x'\ntoken='env:ORDER_CENTER_NOT_SET'").unwrap();
-    let complaint = absent.sources[0].protocol().unwrap_err().to_string();
+    let complaint = absent.sources[0].plug().unwrap_err().to_string();
     assert!(complaint.contains("env:ORDER_CENTER_NOT_SET"), "{complaint}");
 }
 
 #[test]
 fn an_address_of_a_source_must_be_one() {
-    for (url, part) in [("orders", "no URL"), ("ftp://x", "http:// or https://"), ("http://me:pw@x", "`token`")] {
+    let factory = Factory { workers: Pool::new(Limits::default()) };
+    for (url, part) in [("orders", "no URL"), ("ftp://x", "http and https"), ("http://me:pw@x", "source's token")] {
         let config = load(&format!("[[sources]]\nkey='a'\nurl='{url}'")).unwrap();
-        let complaint = config.sources[0].protocol().unwrap_err().to_string();
+        let complaint = factory.plug(config.sources[0].plug().unwrap()).err().expect("refused").to_string();
         assert!(complaint.contains(part), "{complaint}");
     }
     let config = load("[[sources]]\nkey='a'\nurl='http://x'\nadapter='soap'").unwrap();
-    assert!(config.sources[0].manifest(&workers()).unwrap_err().to_string().contains("there is no adapter \"soap\""));
+    assert!(config.sources[0].plug().unwrap_err().to_string().contains("there is no adapter \"soap\""));
 }
 
 #[test]
 fn an_adapter_takes_settings_and_secrets_and_the_protocol_does_not() {
     let shop = "[[sources]]\nkey='a'\nurl='http://x'\nsettings={money_precision=0}\n";
     let config = load(&format!("{shop}adapter='vendure'\nsecrets={{api_key='env:ORDER_CENTER_NOT_SET'}}")).unwrap();
-    let complaint = config.sources[0].manifest(&workers()).unwrap_err().to_string();
+    let complaint = config.sources[0].plug().unwrap_err().to_string();
     assert!(complaint.contains("env:ORDER_CENTER_NOT_SET"), "{complaint}");
     let config = load(&format!("{shop}adapter='vendure'")).unwrap();
-    let plugged = config.sources[0].manifest(&workers()).unwrap();
-    assert_eq!(
-        (plugged.package.manifest.name.as_str(), plugged.settings["money_precision"].as_u64()),
-        ("vendure", Some(0))
-    );
+    let plug = config.sources[0].plug().unwrap();
+    assert_eq!(plug.settings["money_precision"].as_u64(), Some(0));
+    assert!(matches!(plug.adapter, Adapter::Package(files) if files["adapter.toml"].contains("\"vendure\"")));
     for (toml, part) in
         [(shop.to_owned(), "`settings`"), (format!("{shop}adapter='vendure'\ntoken='env:X'"), "`token`")]
     {
         let config = load(&toml).unwrap();
-        let source = &config.sources[0];
-        let complaint = if source.is_protocol() {
-            source.protocol().unwrap_err()
-        } else {
-            source.manifest(&workers()).unwrap_err()
-        };
+        let complaint = config.sources[0].plug().unwrap_err();
         assert!(complaint.to_string().contains(part), "{complaint}");
     }
 }

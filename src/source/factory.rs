@@ -24,15 +24,63 @@ use crate::mapping::Pool;
 /// The name of the Order Module Protocol among the adapters.
 pub const PROTOCOL: &str = "protocol";
 
-/// The secrets of a source that speaks the protocol: its bearer token, and the secrets its webhooks are signed with,
-/// of which two are live during rotation.
-const PROTOCOL_SECRETS: [&str; 3] = ["token", "webhook_secret", "webhook_secret_next"];
+/// The secret of a source that speaks the protocol: its bearer token.
+const TOKEN: &str = "token";
 /// The secrets that webhooks are proven with, of every source.
 const WEBHOOK_SECRETS: [&str; 2] = ["webhook_secret", "webhook_secret_next"];
-/// How long one request may take, and the most bytes of one answer, unless told.
-const TIMEOUT: Duration = Duration::from_secs(10);
-const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
-const PROTOCOL_SETTINGS: [&str; 3] = ["rounding", "timeout_ms", "body_bytes_max"];
+
+/// Takes the secrets that webhooks are proven with out of a source's secrets.
+#[must_use]
+pub fn webhook_secrets(secrets: &mut BTreeMap<String, SecretString>) -> Vec<SecretString> {
+    WEBHOOK_SECRETS.iter().filter_map(|name| secrets.remove(*name)).collect()
+}
+
+/// The settings of every source that are the center's own; see [`Terms`].
+const OWN_SETTINGS: [&str; 3] = order_adapter::manifest::RESERVED_SETTINGS;
+
+/// The terms on which the center deals with a source, whatever it speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// What to do with amounts of more than four fraction digits.
+    pub rounding: Rounding,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// The most bytes of one answer.
+    pub body_bytes_max: usize,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { rounding: Rounding::default(), timeout: Duration::from_secs(10), body_bytes_max: 16 * 1024 * 1024 }
+    }
+}
+
+impl Terms {
+    /// Takes the terms out of a source's settings: `rounding`, `timeout_ms` and `body_bytes_max`.
+    ///
+    /// # Errors
+    /// [`PlugError::Setting`] when one has a wrong value.
+    pub fn take(settings: &mut Map<String, Value>) -> Result<Self, PlugError> {
+        let mut terms = Self::default();
+        let [rounding, timeout_ms, body_bytes_max] = OWN_SETTINGS;
+        let mut whole = |name: &'static str| {
+            let at_least_one = |value: Value| value.as_u64().filter(|number| *number > 0);
+            let wrong = || PlugError::Setting(name, "is a whole number of at least 1".to_owned());
+            settings.remove(name).map(|value| at_least_one(value).ok_or_else(wrong)).transpose()
+        };
+        if let Some(millis) = whole(timeout_ms)? {
+            terms.timeout = Duration::from_millis(millis);
+        }
+        if let Some(bytes) = whole(body_bytes_max)? {
+            terms.body_bytes_max = usize::try_from(bytes).unwrap_or(usize::MAX);
+        }
+        if let Some(value) = settings.remove(rounding) {
+            let wrong = |_| PlugError::Setting(rounding, "is refuse, half_even or half_up".to_owned());
+            terms.rounding = serde_json::from_value(value).map_err(wrong)?;
+        }
+        Ok(terms)
+    }
+}
 
 /// What it takes to speak to one module.
 #[derive(Clone, Debug)]
@@ -47,6 +95,10 @@ pub struct Plug {
     pub settings: Map<String, Value>,
     /// Its secrets, by name.
     pub secrets: BTreeMap<String, SecretString>,
+    /// The secrets its webhooks are proven with; two are live during rotation.
+    pub webhook_secrets: Vec<SecretString>,
+    /// On which terms.
+    pub terms: Terms,
     /// Which private hosts it may be at.
     pub reach: Reach,
 }
@@ -60,14 +112,28 @@ pub enum Adapter {
     Package(Arc<BTreeMap<String, String>>),
 }
 
+impl Adapter {
+    /// Tells what speaks to a source apart from any other: the protocol by its name, a package by its content.
+    #[must_use]
+    pub fn address(&self) -> String {
+        match self {
+            Self::Protocol => PROTOCOL.to_owned(),
+            Self::Package(files) => {
+                let running = files.iter().filter(|(path, _)| runs(path));
+                content_address(running.map(|(path, text)| (path.as_str(), text.as_str())))
+            }
+        }
+    }
+}
+
 /// Why a source cannot be plugged in. Every message tells whoever configures the source what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum PlugError {
     /// The URL is none.
-    #[error("{0:?} is no URL: {1}")]
+    #[error("the url {0:?} is no URL: {1}")]
     Url(String, String),
     /// The URL must not be called.
-    #[error("the URL cannot be used: {0}")]
+    #[error("the url cannot be used: {0}")]
     Egress(#[source] EgressError),
     /// The client cannot be made.
     #[error("{0}")]
@@ -127,14 +193,13 @@ impl Factory {
     }
 }
 
-/// A source that speaks through an adapter. Two secrets are the center's own: those its webhooks are proven with.
+/// A source that speaks through an adapter.
 fn manifest(plug: Plug, workers: &Pool) -> Result<ManifestSource, PlugError> {
-    let Plug { key, adapter, url, settings, mut secrets, reach } = plug;
+    let Plug { key, adapter, url, settings, secrets, webhook_secrets, terms, reach } = plug;
     let Adapter::Package(files) = adapter else {
         return Err(wrong("adapter", &PackageError::Missing("adapter.toml".into())));
     };
     let package = Package::open((*files).clone()).map_err(|error| wrong("adapter", &error))?;
-    let webhook_secrets = WEBHOOK_SECRETS.iter().filter_map(|name| secrets.remove(*name)).collect();
     let config = ManifestConfig {
         source: key,
         package: Arc::new(package),
@@ -143,9 +208,9 @@ fn manifest(plug: Plug, workers: &Pool) -> Result<ManifestSource, PlugError> {
         settings: settings.into_iter().collect(),
         secrets,
         webhook_secrets,
-        rounding: Rounding::default(),
-        timeout: TIMEOUT,
-        body_bytes_max: BODY_BYTES_MAX,
+        rounding: terms.rounding,
+        timeout: terms.timeout,
+        body_bytes_max: terms.body_bytes_max,
         reach,
     };
     ManifestSource::new(config).map_err(|error| match error {
@@ -200,29 +265,18 @@ pub fn mapping(adapter: &str, settings: &Map<String, Value>) -> String {
 }
 
 fn protocol(plug: Plug) -> Result<ProtocolConfig, PlugError> {
-    let Plug { key, url, settings, mut secrets, reach, .. } = plug;
-    check_names("setting", settings.keys(), &PROTOCOL_SETTINGS)?;
-    check_names("secret", secrets.keys(), &PROTOCOL_SECRETS)?;
-    let whole = |name: &'static str, default: u64| match settings.get(name) {
-        None => Ok(default),
-        Some(value) => value
-            .as_u64()
-            .filter(|number| *number > 0)
-            .ok_or_else(|| PlugError::Setting(name, "is a whole number of at least 1".to_owned())),
-    };
-    let rounding = match settings.get("rounding") {
-        None => Rounding::default(),
-        Some(value) => serde_json::from_value(value.clone())
-            .map_err(|_| PlugError::Setting("rounding", "is refuse, half_even or half_up".to_owned()))?,
-    };
+    let Plug { key, url, settings, mut secrets, webhook_secrets, terms, reach, .. } = plug;
+    let token = secrets.remove(TOKEN);
+    check_names("setting", settings.keys(), &OWN_SETTINGS)?;
+    check_names("secret", secrets.keys(), &[TOKEN, WEBHOOK_SECRETS[0], WEBHOOK_SECRETS[1]])?;
     Ok(ProtocolConfig {
         source: key,
         base_url: url.parse().map_err(|error| PlugError::Url(url.clone(), format!("{error}")))?,
-        token: secrets.remove("token"),
-        webhook_secrets: WEBHOOK_SECRETS.iter().filter_map(|name| secrets.remove(*name)).collect(),
-        rounding,
-        timeout: Duration::from_millis(whole("timeout_ms", TIMEOUT.as_millis().try_into().unwrap_or(u64::MAX))?),
-        body_bytes_max: usize::try_from(whole("body_bytes_max", BODY_BYTES_MAX as u64)?).unwrap_or(usize::MAX),
+        token,
+        webhook_secrets,
+        rounding: terms.rounding,
+        timeout: terms.timeout,
+        body_bytes_max: terms.body_bytes_max,
         reach,
     })
 }

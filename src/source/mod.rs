@@ -12,6 +12,8 @@ pub mod registry;
 mod unplugged;
 pub(crate) mod wire;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -22,7 +24,7 @@ use order_contract::{
     SourceKey, SourceOrderId,
 };
 
-pub use factory::{Adapter, Factory, Plug, PlugError};
+pub use factory::{Adapter, Factory, Plug, PlugError, Terms};
 pub use registry::{Registry, Source, Sources};
 pub use unplugged::Unplugged;
 
@@ -215,8 +217,17 @@ pub struct Capabilities {
     pub expected_version: bool,
     /// The most orders of one page.
     pub page_size_max: u32,
-    /// Whether its change list leaves changes out: open orders are then read again on schedule.
-    pub blind_spots: bool,
+    /// Its change list leaves changes out: open orders are then read again on this schedule.
+    pub blind_spots: Option<Reread>,
+}
+
+/// How open orders are read again where no list tells of every change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reread {
+    /// How often each open order is, unless the configuration says otherwise.
+    pub every: Duration,
+    /// The most orders of one request.
+    pub batch: u32,
 }
 
 /// How much a source may still be asked before it says no.

@@ -141,7 +141,7 @@ impl OrderSource for ProtocolClient {
             dry_run: can.dry_run,
             expected_version: can.expected_version,
             page_size_max: can.page_size_max,
-            blind_spots: false,
+            blind_spots: None,
         };
         *self.described.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), capabilities.clone()));
         Ok(capabilities)

@@ -64,8 +64,9 @@ pub struct UpkeepLimits {
     pub reconcile_interval: Duration,
     /// How far back a reconciliation on schedule compares.
     pub reconcile_window: Duration,
-    /// Pause between two rounds over the open orders of a source whose change list has blind spots.
-    pub reread_interval: Duration,
+    /// From one round over the open orders of a source whose change list has blind spots to the next; none: as its
+    /// adapter says.
+    pub reread_interval: Option<Duration>,
 }
 
 /// The worker. Cheap to clone.
@@ -141,7 +142,7 @@ impl Upkeep {
             tasks.spawn(async move {
                 tokio::select! {
                     () = shutdown.cancelled() => {}
-                    () = this.reread_some(&key) => {}
+                    () = this.reread_round(&key) => {}
                 }
                 drop(turn);
             });

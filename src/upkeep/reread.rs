@@ -9,14 +9,15 @@ use super::{Upkeep, UpkeepError};
 use crate::database::Value;
 use crate::ingest::{IngestError, micros};
 
-/// Orders of one step.
-const BATCH: i64 = 50;
-
 impl Upkeep {
-    /// Reads the next open orders of a source again, if it is time to.
-    pub(super) async fn reread_some(&self, key: &SourceKey) {
-        match self.reread_batch(key).await {
-            Ok(_) => {}
+    /// Reads the open orders of a source again, if it is time to. Its rate budget sets the pace.
+    pub(super) async fn reread_round(&self, key: &SourceKey) {
+        let round = async {
+            while self.reread_batch(key).await? > 0 {}
+            Ok(())
+        };
+        match round.await {
+            Ok(()) => {}
             // The source's own health tells it.
             Err(UpkeepError::Ingest(IngestError::Read(error))) => {
                 tracing::debug!(source = %key, %error, "open orders could not be read again");
@@ -34,9 +35,11 @@ impl Upkeep {
     pub async fn reread_batch(&self, key: &SourceKey) -> Result<u64, UpkeepError> {
         let source = self.ingest.source(key)?;
         let capabilities = self.ingest.asking(key, source.port.describe()).await?;
-        if !capabilities.blind_spots || self.ingest.sync_state(key).await?.paused {
+        let Some(reread) = capabilities.blind_spots else { return Ok(0) };
+        if self.ingest.sync_state(key).await?.paused {
             return Ok(0);
         }
+        let interval = self.limits.reread_interval.unwrap_or(reread.every);
         let failed = |e| UpkeepError::Database("go over the open orders of a source", e);
         let now = (self.clock)().timestamp_micros();
         let sql = "select reread_after, reread_round_at from source_sync where source = $1";
@@ -45,17 +48,18 @@ impl Upkeep {
         };
         let (after, round_at) = (row.opt_text(0).map_err(failed)?, row.opt_int(1).map_err(failed)?);
         let began = match (&after, round_at) {
-            (None, Some(at)) if at + micros(self.limits.reread_interval) > now => return Ok(0),
+            (None, Some(at)) if at + micros(interval) > now => return Ok(0),
             (None, _) => now,
             (Some(_), at) => at.unwrap_or(now),
         };
         let (first, end) = crate::index::id_range(key);
         let open = "select order_id from orders where order_id > $1 and order_id < $2 \
                     and status not in ('COMPLETED', 'CANCELED', 'EXPIRED') order by order_id limit $3";
-        let values = [Value::from(after.as_deref().unwrap_or(&first)), end.as_str().into(), BATCH.into()];
+        let values =
+            [Value::from(after.as_deref().unwrap_or(&first)), end.as_str().into(), i64::from(reread.batch).into()];
         let rows = self.database.fetch_all(open, &values).await.map_err(failed)?;
         let ids = rows.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        let whole = ids.len() >= usize::try_from(BATCH).unwrap_or_default();
+        let whole = ids.len() >= reread.batch as usize;
         let next = ids.last().filter(|_| whole);
         let take = "update source_sync set reread_after = $1, reread_round_at = $2 where source = $3 \
                     and reread_after is not distinct from $4 and reread_round_at is not distinct from $5";

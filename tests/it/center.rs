@@ -172,7 +172,7 @@ pub(crate) const OPERATION: OperationLimits = OperationLimits {
 pub(crate) const UPKEEP: UpkeepLimits = UpkeepLimits {
     reconcile_interval: Duration::from_secs(24 * 3600),
     reconcile_window: Duration::from_secs(7 * 24 * 3600),
-    reread_interval: Duration::from_secs(900),
+    reread_interval: None,
 };
 
 /// Where the mappings of adapters run: in this project's program, which a test is not.

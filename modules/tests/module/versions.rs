@@ -29,6 +29,7 @@ async fn orders_end_by_the_version_they_began_with_unless_they_are_migrated() {
     for action in ["pay", "produce", "pack"] {
         shop.done(&old, action, json!({})).await;
     }
+    shop.create(json!([{ "sku": "A", "quantity": 2 }])).await;
     let config = || Config::new(Line::Retail, shop.database());
     let next = Module::open_with(config(), Some(&without_packing())).await.unwrap();
     let states = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
@@ -36,13 +37,13 @@ async fn orders_end_by_the_version_they_began_with_unless_they_are_migrated() {
     };
     let refused = next.migrate(2, 3, &BTreeMap::new()).await;
     assert!(
-        matches!(&refused, Err(ModuleError::NoState { state, version: 3, .. }) if state == "PACKED"),
+        matches!(&refused, Err(ModuleError::NoState { count: 1, state, version: 3 }) if state == "PACKED"),
         "{refused:?}"
     );
     let unknown = next.migrate(2, 9, &BTreeMap::new()).await;
     assert!(matches!(unknown, Err(ModuleError::NoProcess(9))));
     assert_eq!(shop.order(&old).await.native.state, "PACKED", "nothing was moved");
-    assert_eq!(next.migrate(2, 3, &states(&[("PACKED", "PICKING")])).await.unwrap(), 1);
+    assert_eq!(next.migrate(2, 3, &states(&[("PACKED", "PICKING")])).await.unwrap(), 2);
     let order = shop.order(&old).await;
     assert_eq!(order.native.state, "PICKING");
     assert_eq!(order.events.last().unwrap().event_type, "migrate");

@@ -3,12 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::mapping::{Limits, Mapper, Pool};
 use clap::Args;
 use order_adapter::coverage::{self, Coverage};
 use order_adapter::engine::Engine;
 use order_adapter::graphql::Schema;
 use order_adapter::{FixtureReport, Package, check_cases, check_fixture, fixtures};
-use order_center::mapping::{Limits, Mapper, Pool};
 use serde_json::Value;
 
 use super::super::{Failure, print};

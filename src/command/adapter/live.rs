@@ -1,12 +1,12 @@
 //! `order-center adapter try` and `record`: an adapter against the platform itself, read only.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::config::{Config, Overrides};
+use crate::mapping::{Limits, Pool};
+use crate::source::{ChangeWindow, Factory, OrderSource, RawOrder};
 use clap::Args;
-use order_center::config::{Config, Overrides};
-use order_center::mapping::{Limits, Pool};
-use order_center::source::manifest::ManifestSource;
-use order_center::source::{ChangeWindow, OrderSource as _, RawOrder};
 use order_contract::{OrderSnapshot, SourceOrderId};
 
 use super::super::{Failure, print};
@@ -84,7 +84,7 @@ pub(super) async fn record(options: &Options) -> Result<(), Failure> {
 }
 
 /// The source of the configuration, speaking through the adapter in the folder.
-fn open(options: &Options) -> Result<ManifestSource, Failure> {
+fn open(options: &Options) -> Result<Arc<dyn OrderSource>, Failure> {
     let config = Config::load(options.config.as_deref(), &Overrides::default())?;
     let fits = |key: &str| options.source.as_deref().is_none_or(|wanted| wanted == key);
     let mut sources = config.sources.into_iter().filter(|s| !s.is_protocol() && fits(&s.key.to_string()));
@@ -95,10 +95,10 @@ fn open(options: &Options) -> Result<ManifestSource, Failure> {
         (Some(_), Some(_)) => return Err(Failure(format!("several sources speak through adapters: {hint}"))),
     };
     source.adapter = options.folder.to_string_lossy().into_owned();
-    Ok(ManifestSource::new(source.manifest(&Pool::new(Limits::default()))?)?)
+    Ok(Factory { workers: Pool::new(Limits::default()) }.plug(source.plug()?)?)
 }
 
-async fn read(source: &ManifestSource, options: &Options) -> Result<Vec<RawOrder>, Failure> {
+async fn read(source: &Arc<dyn OrderSource>, options: &Options) -> Result<Vec<RawOrder>, Failure> {
     if options.ids.is_empty() {
         let window = ChangeWindow { since: None, until: None, page: None, limit: options.limit };
         return Ok(source.list_changes(&window).await?.orders);

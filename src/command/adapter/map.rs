@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::mapping::{Limits, Mapper, Pool};
 use order_adapter::{MapError, Package, Value, origins};
-use order_center::mapping::{Limits, Mapper, Pool};
 use serde_json::json;
 
 use super::super::{Failure, print};

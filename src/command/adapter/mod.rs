@@ -90,7 +90,7 @@ impl Command {
                 let package = Package::find(&name)?;
                 let settings = self::settings(&package, &settings)?;
                 let documents = files.iter().map(std::fs::read).collect::<Result<Vec<_>, _>>()?;
-                Ok(order_center::bench::mapping(&package, &settings, &documents, runs).await?)
+                Ok(crate::bench::mapping(&package, &settings, &documents, runs).await?)
             }
             Self::Upload { folder, settings } => upload(&folder, &settings).await,
             Self::New { name, parent } => new::run(&name, &parent),

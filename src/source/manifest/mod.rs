@@ -32,7 +32,7 @@ use self::transport::Transport;
 use super::egress::{EgressError, Reach};
 use super::{
     ActionOutcome, ActionRequest, Capabilities, ChangePage, ChangeWindow, EventError, Normalized, OrderSource, Probe,
-    RateBudget, RawOrder, SourceError, SourceEvent,
+    RateBudget, RawOrder, Reread, SourceError, SourceEvent,
 };
 use crate::mapping::{Mapper, Pool};
 
@@ -192,7 +192,7 @@ impl OrderSource for ManifestSource {
             dry_run: false,
             expected_version: false,
             page_size_max: self.engine.page_size(),
-            blind_spots: manifest.reread.is_some(),
+            blind_spots: manifest.reread.as_ref().map(|reread| Reread { every: reread.every.0, batch: reread.size }),
         })
     }
 
@@ -214,7 +214,13 @@ impl OrderSource for ManifestSource {
 
     async fn normalize(&self, raw: &RawOrder) -> Result<Normalized, Rejection> {
         let mapped = self.mapper.map(&raw.body, &self.settings).await;
-        let (snapshot, rounded) = mapped.map_err(MapError::into_rejection)?;
+        let (mut snapshot, rounded) = mapped.map_err(MapError::into_rejection)?;
+        // What may be asked of the order follows from the manifest, unless the platform says it and the mapping passes it on.
+        if snapshot.available_actions.is_empty()
+            && let Ok(record) = Record::read(&raw.body)
+        {
+            snapshot.available_actions = self.engine.available_actions(&record);
+        }
         match &raw.source_order_id {
             Some(id) if *id != snapshot.source_order_id => Err(Rejection {
                 path: "/sourceOrderId".into(),

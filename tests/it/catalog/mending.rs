@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use order_center::catalog::{RunKind, RunRequest, RunState, SourceChange};
@@ -10,7 +11,7 @@ use order_center::source::egress::Reach;
 use order_center::source::protocol::{ProtocolClient, ProtocolConfig};
 use order_center::source::{
     ActionOutcome, ActionRequest, Capabilities, ChangePage, ChangeWindow, EventError, Normalized, OrderSource, Probe,
-    RawOrder, Source, SourceError, SourceEvent,
+    RawOrder, Reread, Source, SourceError, SourceEvent,
 };
 use order_contract::process::ProcessDefinition;
 use order_contract::{AvailableAction, IdempotencyKey, Rejection, Rounding, SourceOrderId};
@@ -330,7 +331,8 @@ struct Sparse(ProtocolClient);
 #[async_trait::async_trait]
 impl OrderSource for Sparse {
     async fn describe(&self) -> Result<Capabilities, SourceError> {
-        Ok(Capabilities { blind_spots: true, ..self.0.describe().await? })
+        let blind_spots = Some(Reread { every: Duration::from_secs(900), batch: 50 });
+        Ok(Capabilities { blind_spots, ..self.0.describe().await? })
     }
 
     async fn fetch(&self, id: &SourceOrderId) -> Result<Option<RawOrder>, SourceError> {

@@ -27,6 +27,7 @@ pub(super) struct Asked {
     pub(super) path: String,
     pub(super) query: BTreeMap<String, String>,
     pub(super) headers: HeaderMap,
+    pub(super) text: String,
     pub(super) body: Value,
 }
 
@@ -292,5 +293,6 @@ async fn read(request: Request) -> Asked {
         query,
         headers: parts.headers,
         body: serde_json::from_slice(&body).unwrap_or_default(),
+        text: String::from_utf8_lossy(&body).into_owned(),
     }
 }
