@@ -1,0 +1,197 @@
+// Vendure, driven through the center and checked on its own API.
+import { randomUUID } from 'node:crypto';
+import { expect, finish, test } from '../suites/suite.mjs';
+import { Center, same, until } from './center.mjs';
+import { Shop } from './vendure/shop.mjs';
+
+const cents = amount => Math.round(Number(amount ?? 0) * 100);
+const address = new URL(process.env.LIVE_DATABASE_URL);
+const shop = await Shop.start(process.env.LIVE_MODULES, {
+  DATABASE_HOST: address.hostname, DATABASE_PORT: address.port || '5432', DATABASE_USER: address.username, DATABASE_NAME: process.env.LIVE_DATABASE,
+});
+const center = await Center.start();
+try {
+  await drive();
+} finally {
+  await center.stop();
+  await shop.server.kill();
+}
+finish();
+
+async function drive() {
+  const adapter = await center.upload('vendure');
+  const key = await shop.key();
+  const secrets = [{ name: 'api_key', value: key }, { name: 'webhook_secret', value: 'local-test-only' }];
+  const input = { key: 'shop', adapter, url: shop.url, secrets };
+  const seeded = await shop.seed();
+  const there = async id => (await center.order('shop', id)) ?? undefined;
+  const when = (what, id, look) => until(what, async () => { const order = await there(id); return order && look(order) && order; }, 60);
+
+  await test('a source whose filter is misspelt is not registered', async () => {
+    const spoiled = await center.upload('vendure', manifest => manifest.replace('{updatedAt: {after: $cursor.since}}', '{}'));
+    const [error] = await center.register({ ...input, key: 'spoiled', adapter: spoiled });
+    expect(/filter/.test(error?.message ?? ''), `not refused: ${JSON.stringify(error)}`);
+  });
+  await test('a wrong key is refused with what is wrong', async () => {
+    const [error] = await center.register({ ...input, key: 'locked', secrets: [{ name: 'api_key', value: 'wrong' }] });
+    expect(/credential|refus|unauthor/i.test(error?.message ?? ''), `not refused: ${JSON.stringify(error)}`);
+  });
+  await test('it is registered', async () => same(await center.register(input), [], 'errors'));
+
+  await test('every order is there, as Vendure has it', async () => {
+    const all = await shop.all();
+    const held = await until('all orders are there', async () => {
+      const { source } = await center.ask('{ source(key: "shop") { sync { lastSuccessAt } } }');
+      const orders = await center.orders('shop');
+      return source.sync.lastSuccessAt && orders.size >= all.length && orders;
+    });
+    for (const order of all) {
+      const seen = held.get(order.id);
+      same(seen?.native.state, order.state, `state of ${order.id}`);
+      same(seen.number, order.code, 'number');
+      same(cents(seen.totals.total.amount), order.totalWithTax, `total of ${order.id} (${order.state})`);
+      const paid = order.payments.filter(payment => payment.state === 'Settled').reduce((sum, payment) => sum + payment.amount, 0);
+      same(cents(seen.totals.captured?.amount), paid, `captured of ${order.id}`);
+      const returned = order.payments.flatMap(payment => payment.refunds).filter(refund => refund.state === 'Settled').reduce((sum, refund) => sum + refund.total, 0);
+      same(cents(seen.totals.refunded?.amount), returned, `refunded of ${order.id}`);
+    }
+    same((await center.source('shop')).sync.quarantined, 0, 'quarantined');
+  });
+
+  const statuses = {
+    cart: ['DRAFT', 'UNPAID', 'UNFULFILLED'], arranging: ['PENDING_PAYMENT', 'UNPAID', 'UNFULFILLED'], draft: ['DRAFT', 'NOT_REQUIRED', 'UNFULFILLED'],
+    declined: ['PENDING_PAYMENT', 'FAILED', 'UNFULFILLED'], failed: ['PENDING_PAYMENT', 'FAILED', 'UNFULFILLED'],
+    authorized: ['PROCESSING', 'AUTHORIZED', 'UNFULFILLED'], paid: ['PROCESSING', 'PAID', 'UNFULFILLED'], packed: ['PROCESSING', 'PAID', 'IN_PROGRESS'],
+    partlyShipped: ['PROCESSING', 'PAID', 'PARTIALLY_SHIPPED'], shipped: ['PROCESSING', 'PAID', 'SHIPPED'],
+    partlyDelivered: ['PROCESSING', 'PAID', 'PARTIALLY_DELIVERED'], delivered: ['COMPLETED', 'PAID', 'DELIVERED'],
+    refunded: ['PROCESSING', 'PARTIALLY_REFUNDED', 'UNFULFILLED'], refundPending: ['PROCESSING', 'PAID', 'UNFULFILLED'],
+    canceledAuthorized: ['CANCELED', 'AUTHORIZED', 'CANCELED'],
+    modifying: ['PROCESSING', 'PAID', 'UNFULFILLED'], additional: ['PROCESSING', 'PARTIALLY_PAID', 'UNFULFILLED'],
+  };
+  for (const [what, wanted] of Object.entries(statuses)) {
+    await test(`an order that is ${what} has the unified statuses`, async () => {
+      const { status, paymentStatus, fulfillmentStatus } = await there(seeded[what]);
+      same([status, paymentStatus, fulfillmentStatus], wanted, what);
+    });
+  }
+
+  await test('changes that leave updatedAt as it is arrive', async () => {
+    const [settled, moved, given] = [seeded.authorized, seeded.packed, seeded.paid];
+    const before = await Promise.all([settled, moved, given].map(id => shop.get(id)));
+    await shop.settle(settled);
+    await shop.bring((await shop.get(moved)).fulfillments[0].id, 'Shipped');
+    await shop.refund(given, 500, true);
+    const after = await Promise.all([settled, moved, given].map(id => shop.get(id)));
+    same(after.map(order => order.updatedAt), before.map(order => order.updatedAt), 'updatedAt');
+    await when('the settlement is seen', settled, order => order.paymentStatus === 'PAID');
+    await when('the shipment is seen', moved, order => order.fulfillmentStatus === 'SHIPPED');
+    await when('the refund is seen', given, order => order.paymentStatus === 'PARTIALLY_REFUNDED');
+  });
+  await test('a new order arrives by polling', async () => {
+    const id = await shop.order();
+    await when('it is there', id, order => order.status === 'PROCESSING');
+  });
+  await test('backfill and reconciliation find nothing amiss', async () => {
+    const { read } = await center.run('backfill', 'shop');
+    expect(read >= (await shop.all()).length, `read ${read}`);
+    const report = await center.run('reconcile', 'shop');
+    same([report.missing, report.stale, report.deleted, report.quarantined], [0, 0, 0, 0], 'drift');
+  });
+  await test('a webhook is believed only with its secret', async () => {
+    const id = await shop.order({ method: 'authorizes' });
+    const send = token => fetch(`${center.base}/webhooks/shop`, {
+      method: 'POST', headers: { 'content-type': 'application/json', 'x-webhook-token': token }, body: JSON.stringify({ orderId: id, state: 'x', at: randomUUID() }),
+    });
+    same((await send('wrong')).status, 401, 'status of a forged one');
+    same(Math.floor((await send('local-test-only')).status / 100), 2, 'status of a true one');
+    await when('it is there', id, order => order.paymentStatus === 'AUTHORIZED');
+  });
+
+  // ---- there and back, by actions
+  const enabled = async (id, name) => (await center.refresh('shop', id)).availableActions.find(action => action.name === name)?.enabled;
+  await test('pay settles what was authorized, once', async () => {
+    const id = await shop.order({ method: 'authorizes' });
+    same(await enabled(id, 'pay'), true, 'offered');
+    same((await center.done('payOrder', 'shop', id)).paymentStatus, 'PAID', 'payment');
+    same((await shop.get(id)).state, 'PaymentSettled', 'state');
+    same(await enabled(id, 'pay'), false, 'offered again');
+    same((await center.act('payOrder', 'shop', id)).userErrors[0]?.code, 'ACTION_NOT_ALLOWED', 'asked again');
+  });
+  await test('ship hands over a part, then the rest', async () => {
+    const id = await shop.order();
+    const [first] = (await shop.get(id)).lines;
+    const part = await center.done('shipOrder', 'shop', id, { lines: [{ lineId: first.id, quantity: '1' }], tracking: [{ carrier: 'DHL', number: 'PART-1' }] });
+    same(part.fulfillmentStatus, 'PARTIALLY_SHIPPED', 'a part');
+    same((await shop.get(id)).fulfillments.map(parcel => [parcel.state, parcel.trackingCode]), [['Shipped', 'PART-1']], 'parcels');
+    same((await center.done('shipOrder', 'shop', id)).fulfillmentStatus, 'SHIPPED', 'the rest');
+    same((await shop.get(id)).state, 'Shipped', 'state');
+    same((await center.act('shipOrder', 'shop', id)).userErrors[0]?.code, 'ACTION_NOT_ALLOWED', 'nothing is left');
+  });
+  await test('cancel takes everything back but the money, and refund gives it back', async () => {
+    const id = await shop.order();
+    const paid = (await shop.get(id)).payments[0].amount;
+    same((await center.done('cancelOrder', 'shop', id, { reason: 'changed their mind' })).status, 'CANCELED', 'status');
+    same((await shop.get(id)).state, 'Cancelled', 'state');
+    const again = await center.act('cancelOrder', 'shop', id);
+    same(again.userErrors[0]?.code, 'ACTION_NOT_ALLOWED', 'asked again');
+    await center.done('refundOrder', 'shop', id, { amount: (paid / 100).toFixed(2) });
+    same((await shop.get(id)).payments[0].refunds.map(refund => refund.total), [paid], 'refunds');
+  });
+  await test('a refund under one key pays once', async () => {
+    const id = await shop.order();
+    const idempotencyKey = randomUUID();
+    const asked = await Promise.all([1, 2, 3].map(() => center.act('refundOrder', 'shop', id, { idempotencyKey, amount: '10' })));
+    const again = await center.act('refundOrder', 'shop', id, { idempotencyKey, amount: '10' });
+    same(new Set([...asked, again].map(answer => answer.operation.id)).size, 1, 'operations');
+    same(again.operation.state, 'SUCCEEDED', 'outcome');
+    same((await shop.get(id)).payments[0].refunds.map(refund => refund.total), [1000], 'refunds');
+  });
+  await test('three refunds at once never pay more than was paid', async () => {
+    const id = await shop.order();
+    const paid = (await shop.get(id)).payments[0].amount;
+    const amount = (Math.floor(paid * 0.6) / 100).toFixed(2);
+    const answers = await Promise.all([1, 2, 3].map(() => center.act('refundOrder', 'shop', id, { amount })));
+    same(answers.filter(answer => answer.operation?.state === 'SUCCEEDED').length, 1, 'done');
+    const { refunds } = (await shop.get(id)).payments[0];
+    expect(refunds.reduce((sum, refund) => sum + refund.total, 0) <= paid, `${JSON.stringify(refunds)} of ${paid}`);
+    const refused = answers.find(answer => answer.operation?.state !== 'SUCCEEDED');
+    expect(/left to give back/.test(refused.userErrors[0]?.message ?? ''), JSON.stringify(refused));
+  });
+  await test('transition moves to a state that follows, and names those that do', async () => {
+    const id = await shop.order();
+    const move = to => center.act('performOrderAction', 'shop', id, { action: 'transition', input: { to } });
+    same((await move('Delivered')).userErrors[0]?.code !== undefined, true, 'refused');
+    same((await move('Modifying')).operation?.state, 'SUCCEEDED', 'to Modifying');
+    same((await shop.get(id)).state, 'Modifying', 'state');
+  });
+
+  // ---- trouble
+  await test('a server that dies during refunds gives back each at most once', async () => {
+    const ids = [];
+    for (let i = 0; i < 6; i += 1) ids.push(await shop.order());
+    await Promise.all(ids.map(id => until('it is there', () => there(id))));
+    const asking = ids.map(id => center.act('refundOrder', 'shop', id, { amount: '10' }).catch(error => ({ error })));
+    await Promise.race(asking);
+    await shop.server.kill();
+    expect(/./.test((await until('the trouble is told', async () => (await center.source('shop')).sync.lastError)) ?? ''), 'no error is told');
+    await shop.up();
+    const answers = await Promise.all(asking);
+    for (const [i, answer] of answers.entries()) {
+      const { operation } = answer;
+      if (!operation) continue;
+      const ended = await until('the outcome is known or the order shows none', async () => {
+        const now = await center.operation(operation.id);
+        return ['SUCCEEDED', 'REJECTED', 'UNKNOWN'].includes(now.state) && now;
+      }, 90);
+      const { refunds } = (await shop.get(ids[i])).payments[0];
+      expect(refunds.length <= 1, `${refunds.length} refunds`);
+      if (ended.state === 'SUCCEEDED') same(refunds.length, 1, 'refunds of one that succeeded');
+      if (ended.state === 'REJECTED') same(refunds.length, 0, 'refunds of one that was rejected');
+    }
+  });
+  await test('after all of it the index agrees with Vendure', async () => {
+    await until('reading goes on', async () => (await center.run('reconcile', 'shop').catch(() => null)));
+    const report = await center.run('reconcile', 'shop');
+    same([report.missing, report.stale, report.deleted, report.quarantined], [0, 0, 0, 0], 'drift');
+  });
+}
