@@ -77,6 +77,18 @@ impl Package {
         Self::open(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect())
     }
 
+    /// Whether what runs of it is, to the letter, what came with this program.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        let runs = |path: &str| [".toml", ".jq", ".graphql"].iter().any(|kind| path.ends_with(kind));
+        let own = BUILTIN.iter().find(|(name, _)| *name == self.manifest.name).map(|(_, files)| *files);
+        own.is_some_and(|own| {
+            let own: BTreeMap<&str, &str> = own.iter().filter(|(path, _)| runs(path)).copied().collect();
+            let these = self.files.iter().filter(|(path, _)| runs(path));
+            own == these.map(|(path, text)| (path.as_str(), text.as_str())).collect()
+        })
+    }
+
     /// The package of a folder.
     ///
     /// # Errors

@@ -127,7 +127,7 @@ impl Mapping {
         Self::compile_on_this_stack(file, program, &["$config"])
     }
 
-    fn compile_on_this_stack(file: &str, program: &str, variables: &[&str]) -> Result<Self, CompileError> {
+    pub(crate) fn compile_on_this_stack(file: &str, program: &str, variables: &[&str]) -> Result<Self, CompileError> {
         // One text, so that the program sees the prelude's definitions; line numbers are corrected for it.
         let prepared = prepare(&format!("{PRELUDE}\n{program}"));
         let code = prepared.code;

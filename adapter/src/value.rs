@@ -1,5 +1,7 @@
 //! A JSON value between programs: parsed once, run through several, written once.
 
+use std::sync::Arc;
+
 use jaq_json::Val;
 
 use crate::program::{MapError, Mapping, parse, to_json};
@@ -15,6 +17,25 @@ impl Value {
     /// [`MapError::Input`] when it is not JSON or nested too deeply.
     pub fn parse(json: &[u8]) -> Result<Self, MapError> {
         parse(json).map(Self)
+    }
+
+    /// Whether two are the same list or object in memory, not merely equal.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Val::Arr(a), Val::Arr(b)) => Arc::ptr_eq(a, b),
+            (Val::Obj(a), Val::Obj(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
+    /// The values of a list; none when it is none.
+    #[must_use]
+    pub fn items(&self) -> Option<Vec<Self>> {
+        match &self.0 {
+            Val::Arr(items) => Some(items.iter().cloned().map(Self).collect()),
+            _ => None,
+        }
     }
 
     /// The value as JSON.

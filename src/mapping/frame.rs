@@ -16,6 +16,10 @@ pub(super) enum Kind {
     Define = b'd',
     /// To the worker: run a program; see [`RunHead`].
     Run = b'r',
+    /// To the worker: an expression of a manifest, as in [`Self::Define`], counted apart from programs.
+    Express = b'x',
+    /// To the worker: evaluate an expression; see [`EvaluateHead`].
+    Evaluate = b'v',
     /// From the worker: a record of the document, before its result.
     Record = b'i',
     /// From the worker: the result of a record, as JSON.
@@ -30,8 +34,9 @@ pub(super) enum Kind {
 
 impl Kind {
     pub(super) fn of(byte: u8) -> Option<Self> {
-        let kinds = [Self::Define, Self::Run, Self::Record, Self::Result, Self::Error, Self::Failure, Self::End];
-        kinds.into_iter().find(|kind| *kind as u8 == byte)
+        let to = [Self::Define, Self::Run, Self::Express, Self::Evaluate];
+        let from = [Self::Record, Self::Result, Self::Error, Self::Failure, Self::End];
+        to.into_iter().chain(from).find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -91,6 +96,35 @@ impl RunHead {
             step_by_step: next()?,
             settings: next()?,
         })
+    }
+}
+
+/// What stands before variables and input in a [`Kind::Evaluate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EvaluateHead {
+    /// The expression.
+    pub(super) expression: u32,
+    /// Seconds of CPU that it may take.
+    pub(super) seconds: u32,
+    /// 1: the input is that of the request before, and not sent again.
+    pub(super) same_input: u32,
+    /// The length of the variables, a JSON list; the input is the rest.
+    pub(super) variables: u32,
+}
+
+impl EvaluateHead {
+    /// Its length in bytes.
+    pub(super) const LENGTH: usize = 16;
+
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let words = [self.expression, self.seconds, self.same_input, self.variables];
+        words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
+        let mut words = bytes.chunks_exact(4).map(|word| word.try_into().map(u32::from_le_bytes).unwrap_or_default());
+        let mut next = || words.next();
+        Some(Self { expression: next()?, seconds: next()?, same_input: next()?, variables: next()? })
     }
 }
 

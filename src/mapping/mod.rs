@@ -1,11 +1,12 @@
 //! Mapping in processes that can be killed: the jq programs of adapters run in workers, which are this program started
-//! again, and never in the server.
+//! again, and never in the server. So do the expressions of manifests that did not come with this program.
 //!
 //! It owns the pool of workers, the limits of one run and the pipe between. It refuses a program the environment, files,
 //! sockets, and more time or memory than its limits: the worker ends, its record gets a clear error, and the next record
 //! gets a new worker. That is so that an endless, greedy or crashing mapping costs its own record and nobody else's.
 
 mod frame;
+mod isolated;
 mod pool;
 mod process;
 mod worker;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use order_adapter::{MapError, Package};
 use order_contract::{InvariantCheck, OrderSnapshot, Rounding, parse_snapshot};
 
+pub use isolated::Isolated;
 pub use pool::Pool;
 pub use worker::as_worker;
 

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use order_adapter::{MapError, check_depth};
 use tokio::sync::Semaphore;
 
-use super::Limits;
 use super::frame::{self, Kind, RunHead};
 use super::process::{Broken, Program, Worker};
+use super::{Isolated, Limits};
 
 /// A worker is replaced after this many runs, so that nothing that piles up in it can grow for long.
 const RUNS_MAX: u32 = 20_000;
@@ -59,6 +59,12 @@ impl Pool {
     pub fn new(limits: Limits) -> Self {
         let slots = Semaphore::new(limits.workers.max(1));
         Self(Arc::new(Inner { limits, slots, shares: Mutex::default(), idle: Mutex::default() }))
+    }
+
+    /// A process of its own for the expressions of one manifest, under the limits of this pool.
+    #[must_use]
+    pub fn isolated(&self) -> Isolated {
+        Isolated::new(self.0.limits.clone())
     }
 
     /// The process ids of the workers that wait for work.
@@ -167,7 +173,7 @@ async fn exchange(
                 continue;
             }
             Kind::End => return Ok(document),
-            Kind::Define | Kind::Run => return Err(Broken::Nonsense),
+            Kind::Define | Kind::Run | Kind::Express | Kind::Evaluate => return Err(Broken::Nonsense),
         };
         *given += 1;
         if *given > limits.records.saturating_mul(2) {

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::Stdio;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use super::frame::{self, HEAD, Kind};
 use super::worker::WORKER_COMMAND;
 
 /// Time for a worker to start and compile, and to die.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// How much of a dying worker's last words is read.
-const LAST_WORDS: u64 = 4096;
+pub(super) const LAST_WORDS: u64 = 4096;
 
 /// A program, known by its content.
 #[derive(Clone, Debug)]
@@ -69,17 +69,7 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn start(limits: &Limits) -> io::Result<Self> {
-        let mut child = Command::new(&limits.program)
-            .arg0("order-center mapping worker")
-            .arg(WORKER_COMMAND)
-            .arg(limits.memory_bytes.to_string())
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
+        let mut child = Command::from(command(limits)).kill_on_drop(true).spawn()?;
         let (Some(input), Some(output), Some(errors)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -160,24 +150,36 @@ impl Worker {
         let mut words = Vec::new();
         let _ = timeout(PATIENCE, (&mut self.errors).take(LAST_WORDS).read_to_end(&mut words)).await;
         let status = timeout(PATIENCE, self.child.wait()).await.ok().and_then(Result::ok);
-        let words = String::from_utf8_lossy(&words);
-        let signal = status.and_then(|status| status.signal());
-        let reason = if words.contains("memory allocation of") {
-            format!("it needed more than {} MiB of memory", limits.memory_bytes >> 20)
-        } else if words.contains("overflowed its stack") {
-            "it recursed too deeply".to_owned()
-        } else if signal == Some(rustix::process::Signal::XCPU.as_raw()) {
-            too_long(limits)
-        } else if signal == Some(rustix::process::Signal::KILL.as_raw()) {
-            return None;
-        } else {
-            let first = words.lines().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-            format!("its process ended: {first}")
-        };
-        Some(MapError::Stopped(reason))
+        cause_of_death(status, &words, limits).map(MapError::Stopped)
     }
 }
 
-fn too_long(limits: &Limits) -> String {
+/// A worker that is to be started.
+pub(super) fn command(limits: &Limits) -> std::process::Command {
+    let mut command = std::process::Command::new(&limits.program);
+    command.arg0("order-center mapping worker").arg(WORKER_COMMAND).arg(limits.memory_bytes.to_string());
+    command.env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// What a worker died of, by its status and last words; none when somebody else killed it.
+pub(super) fn cause_of_death(status: Option<ExitStatus>, words: &[u8], limits: &Limits) -> Option<String> {
+    let words = String::from_utf8_lossy(words);
+    let signal = status.and_then(|status| status.signal());
+    if words.contains("memory allocation of") {
+        Some(format!("it needed more than {} MiB of memory", limits.memory_bytes >> 20))
+    } else if words.contains("overflowed its stack") {
+        Some("it recursed too deeply".to_owned())
+    } else if signal == Some(rustix::process::Signal::XCPU.as_raw()) {
+        Some(too_long(limits))
+    } else if signal == Some(rustix::process::Signal::KILL.as_raw()) {
+        None
+    } else {
+        let first = words.lines().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+        Some(format!("its process ended: {first}"))
+    }
+}
+
+pub(super) fn too_long(limits: &Limits) -> String {
     format!("it took longer than {} ms", limits.time.as_millis())
 }

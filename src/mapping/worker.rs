@@ -7,7 +7,7 @@ use order_adapter::{CompileError, MapError, Mapping, Value};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::frame::{self, HEAD, Kind, RunHead};
+use super::frame::{self, EvaluateHead, HEAD, Kind, RunHead};
 
 /// The first argument that makes this program a worker; the second is its memory limit in bytes.
 pub(super) const WORKER_COMMAND: &str = "mapping-worker";
@@ -53,6 +53,8 @@ fn limit_cpu(seconds: u32) -> io::Result<()> {
 fn work() -> io::Result<()> {
     let mut input = BufReader::with_capacity(BATCH_BYTES, io::stdin().lock());
     let mut programs: Vec<Result<Mapping, CompileError>> = Vec::new();
+    let mut expressions: Vec<Result<Mapping, CompileError>> = Vec::new();
+    let mut held = None;
     let mut body = Vec::new();
     loop {
         let mut start = [0; HEAD];
@@ -64,14 +66,18 @@ fn work() -> io::Result<()> {
         body.resize(length, 0);
         input.read_exact(&mut body)?;
         match kind {
-            Kind::Define => {
+            Kind::Define | Kind::Express => {
                 let text = String::from_utf8_lossy(&body);
                 let (file, program) = text.split_once('\0').ok_or(io::ErrorKind::InvalidData)?;
                 limit_cpu(10)?;
-                programs.push(Mapping::compile_here(file, program));
+                match kind {
+                    Kind::Define => programs.push(Mapping::compile_here(file, program)),
+                    _ => expressions.push(Mapping::compile_expression(file, program)),
+                }
                 Output { pending: Vec::new(), step_by_step: true }.send(Kind::End, &[])?;
             }
             Kind::Run => run(&programs, &body)?,
+            Kind::Evaluate => evaluate(&expressions, &body, &mut held)?,
             _ => return Err(io::ErrorKind::InvalidData.into()),
         }
     }
@@ -100,6 +106,35 @@ impl Output {
         self.pending.clear();
         out.flush()
     }
+}
+
+/// Evaluates one expression. `held` is the input of the last one.
+fn evaluate(expressions: &[Result<Mapping, CompileError>], body: &[u8], held: &mut Option<Value>) -> io::Result<()> {
+    let head = EvaluateHead::of(body).ok_or(io::ErrorKind::InvalidData)?;
+    let rest = &body[EvaluateHead::LENGTH..];
+    let (variables, input) = rest.split_at_checked(head.variables as usize).ok_or(io::ErrorKind::InvalidData)?;
+    limit_cpu(head.seconds)?;
+    let mut out = Output { pending: Vec::new(), step_by_step: false };
+    let evaluated = (|| {
+        if head.same_input == 0 {
+            *held = Some(Value::parse(input)?);
+        }
+        let input = held.clone().ok_or(MapError::Results("none"))?;
+        let variables = Value::parse(variables)?.items().unwrap_or_default();
+        match expressions.get(head.expression as usize) {
+            Some(Ok(expression)) => expression.evaluate(input, variables)?.iter().map(Value::to_json).collect(),
+            Some(Err(error)) => Err(MapError::Program(error.to_string())),
+            None => Err(MapError::Results("none")),
+        }
+    })();
+    match evaluated {
+        Ok(results) => {
+            let results: Vec<Vec<u8>> = results;
+            results.iter().try_for_each(|json| out.send(Kind::Result, &[json]))?;
+        }
+        Err(error) => out.error(Kind::Failure, &error)?,
+    }
+    out.send(Kind::End, &[])
 }
 
 fn run(programs: &[Result<Mapping, CompileError>], body: &[u8]) -> io::Result<()> {

@@ -200,6 +200,7 @@ fn manifest(plug: Plug, workers: &Pool) -> Result<ManifestSource, PlugError> {
         return Err(wrong("adapter", &PackageError::Missing("adapter.toml".into())));
     };
     let package = Package::open((*files).clone()).map_err(|error| wrong("adapter", &error))?;
+    let built_in = package.is_built_in();
     let config = ManifestConfig {
         source: key,
         package: Arc::new(package),
@@ -212,6 +213,7 @@ fn manifest(plug: Plug, workers: &Pool) -> Result<ManifestSource, PlugError> {
         timeout: terms.timeout,
         body_bytes_max: terms.body_bytes_max,
         reach,
+        built_in,
     };
     ManifestSource::new(config).map_err(|error| match error {
         ManifestConfigError::Url(url) => PlugError::Url(url, "it must begin with http:// or https://".to_owned()),

@@ -1,6 +1,7 @@
 //! Adapters against platforms: real HTTP, orders that move while they are read, answers that are lost, forged webhooks.
 
 mod acting;
+mod isolation;
 mod proving;
 mod reading;
 mod refusals;

@@ -421,16 +421,15 @@ impl<'a> Attempt<'a> {
 }
 
 /// What an ask binds.
-pub(super) fn bindings(ask: &Ask<'_>, before: &Val, config: &Val) -> Result<Bindings, EngineError> {
+pub(super) fn bindings(ask: &Ask<'_>, before: &Val, own: Bindings) -> Result<Bindings, EngineError> {
     let json = serde_json::to_vec(ask.input).unwrap_or_default();
     let input = parse(&json).map_err(|error| EngineError::Render("input".into(), error.to_string()))?;
     Ok(Bindings {
-        config: config.clone(),
         id: ask.order.map_or(Val::Null, |id| Val::from(id.to_owned())),
         key: Val::from(ask.key.to_owned()),
         input,
         before: before.clone(),
-        ..Bindings::default()
+        ..own
     })
 }
 

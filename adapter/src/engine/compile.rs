@@ -132,6 +132,7 @@ impl Engine {
             login,
             manifest: manifest.clone(),
             config,
+            evaluator: None,
         })
     }
 }

@@ -1,9 +1,24 @@
 //! The manifest's jq expressions, compiled, and the variables they see.
 
+use std::fmt::Debug;
+use std::sync::Arc;
+
 use jaq_json::Val;
 
 use crate::manifest::Expression;
 use crate::program::{CompileError, MapError, Mapping};
+use crate::value::Value;
+
+/// Evaluates expressions elsewhere: in a process that can be killed. An expression that anybody may have written must
+/// not run where everybody's orders are.
+pub trait Evaluator: Debug + Send + Sync {
+    /// Every result of an expression, which stands at `place` of the manifest. Its variables come in the order that
+    /// [`Mapping::compile_expression`] has them.
+    ///
+    /// # Errors
+    /// [`MapError`]; [`MapError::Stopped`] when it went beyond a limit.
+    fn evaluate(&self, place: &str, program: &str, input: &Value, variables: &[Value]) -> Result<Vec<Value>, MapError>;
+}
 
 /// The variables of every expression, in the order of [`Bindings::values`]. One that does not apply is null.
 const VARIABLES: [&str; 9] = ["$config", "$id", "$ids", "$key", "$input", "$before", "$saved", "$cursor", "$page"];
@@ -20,11 +35,13 @@ pub(crate) struct Bindings {
     pub(crate) saved: Val,
     pub(crate) cursor: Val,
     pub(crate) page: Val,
+    /// Where the expression runs; in this process when there is none.
+    pub(crate) evaluator: Option<Arc<dyn Evaluator>>,
 }
 
 impl Bindings {
     fn values(&self) -> [Val; 9] {
-        let Self { config, id, ids, key, input, before, saved, cursor, page } = self.clone();
+        let Self { config, id, ids, key, input, before, saved, cursor, page, evaluator: _ } = self.clone();
         [config, id, ids, key, input, before, saved, cursor, page]
     }
 
@@ -70,10 +87,30 @@ fn is_true(value: &Val) -> bool {
     !matches!(value, Val::Null | Val::Bool(false))
 }
 
+impl Mapping {
+    /// Compiles an expression of a manifest on the stack of the caller: for a process that may die of it.
+    ///
+    /// # Errors
+    /// [`CompileError`].
+    pub fn compile_expression(place: &str, program: &str) -> Result<Self, CompileError> {
+        Self::compile_on_this_stack(place, program, &VARIABLES)
+    }
+
+    /// Every result of an expression.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    pub fn evaluate(&self, input: Value, variables: Vec<Value>) -> Result<Vec<Value>, MapError> {
+        let results = self.values(input.0, variables.into_iter().map(|value| value.0))?;
+        Ok(results.into_iter().map(Value).collect())
+    }
+}
+
 /// One compiled expression.
 #[derive(Debug)]
 pub(crate) struct Program {
     place: String,
+    text: String,
     mapping: Mapping,
 }
 
@@ -81,13 +118,22 @@ impl Program {
     /// Compiles the expression that stands at `place` of the manifest.
     pub(crate) fn compile(place: &str, expression: &Expression) -> Result<Self, CompileError> {
         let mapping = Mapping::compile_with(&format!("adapter.toml {place}"), &expression.0, &VARIABLES)?;
-        Ok(Self { place: place.to_owned(), mapping })
+        Ok(Self { place: place.to_owned(), text: expression.0.clone(), mapping })
     }
 
     /// The one result; null when there is none.
     pub(crate) fn value(&self, input: &Val, bindings: &Bindings) -> Result<Val, MapError> {
-        let mut results = self.mapping.values(input.clone(), bindings.values()).map_err(|error| match error {
+        let results = match &bindings.evaluator {
+            None => self.mapping.values(input.clone(), bindings.values()),
+            Some(elsewhere) => {
+                let variables = bindings.values().map(Value);
+                let results = elsewhere.evaluate(&self.place, &self.text, &Value(input.clone()), &variables);
+                results.map(|results| results.into_iter().map(|value| value.0).collect())
+            }
+        };
+        let mut results = results.map_err(|error| match error {
             MapError::Program(reason) => MapError::Program(format!("{}: {reason}", self.place)),
+            MapError::Stopped(reason) => MapError::Stopped(format!("{}: {reason}", self.place)),
             other => other,
         })?;
         match results.len() {

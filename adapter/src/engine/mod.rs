@@ -19,6 +19,7 @@ mod verdict;
 mod webhook;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jaq_json::Val;
 use order_contract::AvailableAction;
@@ -34,6 +35,7 @@ use verdict::Rules;
 
 pub use acting::{Ask, Attempt, End, Move, Settled};
 pub use exchange::{Call, Exchange, Target};
+pub use expression::Evaluator;
 pub use listing::{Position, Window};
 pub use template::percent_encoded;
 pub use webhook::{Delivery, Event, EventError, KeySet, Proofs};
@@ -117,6 +119,7 @@ pub struct Listed {
 pub struct Engine {
     manifest: Manifest,
     config: Val,
+    evaluator: Option<Arc<dyn Evaluator>>,
     base: Text,
     headers: Vec<(String, Text)>,
     id: Program,
@@ -181,8 +184,14 @@ impl Engine {
         &self.manifest
     }
 
+    /// The same, its expressions evaluated elsewhere.
+    #[must_use]
+    pub fn evaluated_by(self, evaluator: Arc<dyn Evaluator>) -> Self {
+        Self { evaluator: Some(evaluator), ..self }
+    }
+
     fn bindings(&self) -> Bindings {
-        Bindings { config: self.config.clone(), ..Bindings::default() }
+        Bindings { config: self.config.clone(), evaluator: self.evaluator.clone(), ..Bindings::default() }
     }
 
     /// Where every path begins, for the source's own address.
@@ -365,7 +374,7 @@ impl Engine {
         let refused = |error: EngineError| acting::error("INVALID_INPUT", error.to_string());
         let Some(action) = self.actions.get(verb) else { return Err(acting::error("NOT_SUPPORTED", verb)) };
         let record = before.map_or(Val::Null, |record| record.0.clone());
-        let bindings = acting::bindings(ask, &record, &self.config).map_err(refused)?;
+        let bindings = acting::bindings(ask, &record, self.bindings()).map_err(refused)?;
         if let Some(before) = before
             && let Some(error) = action.refusal(&record, self.native_state(before).as_deref(), &bindings)
         {
@@ -377,7 +386,7 @@ impl Engine {
     /// What a later record of the order proves about an ask.
     #[must_use]
     pub fn settle(&self, verb: &str, ask: &Ask<'_>, record: &Record) -> Settled {
-        let bindings = acting::bindings(ask, &record.0, &self.config);
+        let bindings = acting::bindings(ask, &record.0, self.bindings());
         match (self.actions.get(verb), bindings) {
             (Some(action), Ok(bindings)) => action.settle(&record.0, &bindings),
             _ => Settled::Open,

@@ -68,6 +68,8 @@ pub struct ManifestConfig {
     pub body_bytes_max: usize,
     /// Which private hosts it may be at.
     pub reach: Reach,
+    /// Whether the adapter came with this program: its expressions then run in this process.
+    pub built_in: bool,
 }
 
 /// Why a source cannot be made of a configuration.
@@ -121,9 +123,11 @@ impl ManifestSource {
             timeout,
             body_bytes_max,
             reach,
+            built_in,
             ..
         } = config;
         let engine = Engine::compile(&package, &settings).map_err(ManifestConfigError::Engine)?;
+        let engine = if built_in { engine } else { engine.evaluated_by(Arc::new(workers.isolated())) };
         let transport = Transport::new(&engine, &url, &secrets, timeout, body_bytes_max, reach)?;
         let rounding = match config.rounding {
             Rounding::Refuse => package.manifest.map.rounding,

@@ -165,6 +165,7 @@ impl Shop {
             timeout: Duration::from_millis(1_000),
             body_bytes_max: 4 << 20,
             reach: Reach::Private,
+            built_in: false,
         };
         change(&mut config);
         config

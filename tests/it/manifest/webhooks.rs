@@ -31,6 +31,11 @@ fn tag(algorithm: hmac::Algorithm, secret: &[u8], text: &[u8]) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(algorithm, secret), text).as_ref().to_vec()
 }
 
+/// What the shop signs a body with.
+pub(super) fn signature(body: &[u8]) -> String {
+    STANDARD.encode(tag(hmac::HMAC_SHA256, b"webhook-secret", body))
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,0 +1,93 @@
+//! Expressions of a manifest that anybody may have written: what they do wrong costs their own source, and nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http::HeaderMap;
+use order_center::mapping::{Limits, Pool};
+use order_center::source::manifest::ManifestSource;
+use order_center::source::{ChangeWindow, EventError, OrderSource as _};
+use order_contract::SourceOrderId;
+
+use super::shop::{Shop, woocommerce};
+
+fn window() -> ChangeWindow {
+    ChangeWindow { since: None, until: None, page: None, limit: 100 }
+}
+
+/// A source whose manifest says this instead, with half a second and 128 MiB for each expression.
+fn spoiled(shop: &Shop, changes: &[(&str, &str)]) -> ManifestSource {
+    let limits = Limits {
+        time: Duration::from_millis(500),
+        memory_bytes: 128 << 20,
+        program: env!("CARGO_BIN_EXE_order-center").into(),
+        ..Limits::default()
+    };
+    shop.source_with(&woocommerce(changes), |config| config.workers = Pool::new(limits))
+}
+
+const RECORDS: &str = "records = \".body\"\n\n[list.request]";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_endless_expression_is_named_and_nobody_waits_for_it() {
+    let shop = Arc::new(Shop::start().await);
+    shop.put(7, 1_699_999_000, "processing");
+    let endless = spoiled(&shop, &[(RECORDS, "records = \"def f: f; f\"\n\n[list.request]")]);
+    let (endless, good) = (Arc::new(endless), shop.source());
+    let waiting = tokio::spawn({
+        let endless = endless.clone();
+        async move { endless.list_changes(&window()).await }
+    });
+    let mut answered = 0;
+    while !waiting.is_finished() {
+        assert_eq!(good.list_changes(&window()).await.unwrap().orders.len(), 1);
+        answered += 1;
+    }
+    let error = waiting.await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("list.records") && error.contains("it took longer than 500 ms"), "{error}");
+    assert!(answered > 3, "the other source was asked {answered} times meanwhile");
+    // It is not tried again at once.
+    let again = endless.list_changes(&window()).await.unwrap_err().to_string();
+    assert_eq!(again, error);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expression_that_eats_memory_or_halts_says_nothing_and_harms_nobody() {
+    let shop = Shop::start().await;
+    shop.put(7, 1_699_999_000, "processing");
+    let id = SourceOrderId::try_new("7").unwrap();
+    for greedy in
+        ["[limit(100000000; repeat(\\\"xxxxxxxx\\\" * 1000))] | length > 0", "halt", "env | length > 0", "[..] | error"]
+    {
+        let rule = format!("[[error]]\nwhen = \"{greedy}\"\nclass = \"auth\"\n\n[map]");
+        let source = spoiled(&shop, &[("[map]", &rule)]);
+        // A rule that does not hold is none; the rest of the manifest is asked in a new process.
+        let order = source.fetch(&id).await.unwrap_or_else(|error| panic!("{greedy}: {error}"));
+        assert!(order.is_some(), "{greedy}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_and_actions_are_stopped_too() {
+    let shop = Shop::start().await;
+    shop.put(7, 1_699_999_000, "processing");
+    let id = "event_id = '.headers[\"x-wc-webhook-delivery-id\"]'";
+    let source = spoiled(&shop, &[(id, "event_id = 'def f: f; f'")]);
+    let body = br#"{"id":7}"#;
+    let mut headers = HeaderMap::new();
+    headers.insert("x-wc-webhook-signature", super::webhooks::signature(body).parse().unwrap());
+    headers.insert("x-wc-webhook-resource", "order".parse().unwrap());
+    let now: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
+    let refused = source.parse_event(&headers, body, now);
+    assert!(
+        matches!(&refused, Err(EventError::Malformed(reason)) if reason.contains("webhook.event_id")),
+        "{refused:?}"
+    );
+
+    let id = SourceOrderId::try_new("7").unwrap();
+    let endless = spoiled(&shop, &[("[actions.cancel]\n", "[actions.cancel]\nallowed_when = 'def f: f; f'\n")]);
+    let actions = endless.available_actions(&id).await.unwrap();
+    let cancel = actions.iter().find(|action| action.name.as_str() == "cancel").expect("it is named");
+    assert!(!cancel.enabled, "what cannot be found out is not offered");
+}
