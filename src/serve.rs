@@ -44,7 +44,7 @@ pub enum StartError {
     Config(#[from] ConfigError),
     /// A source cannot be plugged in.
     #[error("could not plug in the source {0}")]
-    Source(SourceKey, #[source] PlugError),
+    Source(SourceKey, #[source] Box<PlugError>),
     /// The database cannot be opened.
     #[error("could not open the database {0}: check that it exists and that this user may read and write it")]
     Database(DatabaseUrl, #[source] DatabaseError),
@@ -122,7 +122,7 @@ fn plug_in(config: &Config, workers: &Pool) -> Result<Registry, StartError> {
             title: source.title.clone().unwrap_or_else(|| source.key.to_string()),
             adapter: source.adapter.clone(),
             mapping: source.mapping(&plug.adapter.address()),
-            port: factory.plug(plug).map_err(|error| StartError::Source(source.key.clone(), error))?,
+            port: factory.plug(plug).map_err(|error| StartError::Source(source.key.clone(), Box::new(error)))?,
         })
     });
     Ok(Registry::new(sources.collect::<Result<Vec<_>, StartError>>()?))

@@ -219,7 +219,6 @@ fn text(text: &str) -> Val {
 }
 
 /// The fields between braces, and the closing one; none where a key is computed or there are none or too many.
-#[expect(clippy::type_complexity, reason = "read once, right here")]
 fn fields<'t, 'a>(inner: &'t [Token<&'a str>]) -> Option<(Vec<Field<'t, 'a>>, &'t Token<&'a str>)> {
     let (close, inner) = inner.split_last()?;
     let fields: Option<Vec<_>> = inner.split_inclusive(|token| token.0 == ",").map(field).collect();
