@@ -198,14 +198,14 @@ reread_interval_s = 5
   }
 
   /** Asks for a run, `backfill` or `reconcile`, and waits for its report. */
-  async run(kind, key) {
+  async run(kind, key, seconds = 120) {
     const answer = await this.ask(`mutation ($key: String!) { ${kind}(key: $key) { run { id } userErrors { message } } }`, { key });
     if (answer[kind].userErrors.length) throw new Error(JSON.stringify(answer[kind].userErrors));
     const { id } = answer[kind].run;
     const ended = await until(`the ${kind} has ended`, async () => {
       const { sourceRun } = await this.ask('query ($id: ID!) { sourceRun(id: $id) { state error report } }', { id });
       return ['SUCCEEDED', 'FAILED'].includes(sourceRun.state) && sourceRun;
-    }, 120);
+    }, seconds);
     if (ended.state !== 'SUCCEEDED') throw new Error(`${kind}: ${ended.error}`);
     return ended.report;
   }

@@ -2,7 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import { expect, finish, test } from '../suites/suite.mjs';
 import { Center, same, until } from './center.mjs';
+import { actions, offers } from './medusa/actions.mjs';
+import { killed, revoked } from './medusa/doubt.mjs';
 import { Shop } from './medusa/shop.mjs';
+import { STATES, seedStates } from './medusa/states.mjs';
 
 const address = new URL(process.env.LIVE_DATABASE_URL);
 address.pathname = process.env.LIVE_DATABASE;
@@ -27,7 +30,7 @@ async function drive() {
   const adapter = await center.upload('medusa');
   const secrets = [{ name: 'api_key', value: await shop.key() }, { name: 'webhook_secret', value: 'local-test-only' }];
   const input = { key: 'shop', adapter, url: shop.url, secrets, settings: { location: shop.location } };
-  const seeded = await shop.seed();
+  const { draft, ...seeded } = { ...await shop.seed(), ...await seedStates(shop) };
   const there = async id => (await center.order('shop', id)) ?? undefined;
   const when = (what, id, look) => until(what, async () => { const order = await there(id); return order && look(order) && order; }, 60);
 
@@ -54,9 +57,15 @@ async function drive() {
       same(seen.number, String(order.display_id), 'number');
       same(seen.currencyCode, order.currency_code.toUpperCase(), 'currency');
       // The unified order keeps four digits; Medusa's own total has more where a tax is not whole.
-      expect(Math.abs(Number(seen.totals.total.amount) - order.total) <= 0.00005, `total of ${order.display_id}: ${seen.totals.total.amount} of ${order.total}`);
+      const sums = { total: order.total };
+      for (const what of ['captured', 'refunded']) sums[what] = order.payment_collections.reduce((sum, one) => sum + Number(one[`${what}_amount`] ?? 0), 0);
+      for (const [what, wanted] of Object.entries(sums)) {
+        const { amount } = seen.totals[what] ?? { amount: 0 };
+        expect(Math.abs(Number(amount) - wanted) <= 0.0000501, `${what} of ${order.display_id}: ${amount} of ${wanted}`);
+      }
     }
     same((await center.source('shop')).sync.quarantined, 0, 'quarantined');
+    same(held.has(draft), false, 'a draft, which is no order yet, is there');
   });
 
   const statuses = {
@@ -70,6 +79,7 @@ async function drive() {
     // What came back is off Medusa's total and not yet given back.
     returnReceived: ['PROCESSING', 'OVERPAID', 'DELIVERED', 'PARTIALLY_RETURNED'],
     editAsked: ['PROCESSING', 'AUTHORIZED', 'UNFULFILLED', 'NONE'],
+    ...STATES,
   };
   for (const [what, wanted] of Object.entries(statuses)) {
     await test(`an order that is ${what} has the unified statuses`, async () => {
@@ -164,42 +174,20 @@ async function drive() {
     const id = await shop.delivered();
     const [first] = (await shop.look(id)).items;
     const { userErrors } = await center.act('requestReturn', 'shop', id, { lines: [{ lineId: first.id, quantity: '9' }] });
-    expect(/only 2 can come back/.test(userErrors[0]?.message), JSON.stringify(userErrors));
+    expect(/only \d can come back/.test(userErrors[0]?.message), JSON.stringify(userErrors));
     const asked = await center.done('requestReturn', 'shop', id, { lines: [{ lineId: first.id, quantity: '1' }], reason: 'too bright' });
     same(asked.returnStatus, 'REQUESTED', 'asked for');
     const [{ returnId }] = asked.returns;
     same((await center.done('receiveReturn', 'shop', id, { returnId })).returnStatus, 'PARTIALLY_RETURNED', 'received');
     same((await shop.look(id)).returns.map(item => item.status), ['received'], 'returns');
   });
-  await test('an address is changed', async () => {
-    const id = await shop.order();
-    await center.done('modifyOrder', 'shop', id, { shippingAddress: { name: 'Ada Byron', lines: ['2 Side St'], city: 'Bonn', postalCode: '53111', countryCode: 'DE' } });
-    const { shipping_address: now } = await shop.look(id);
-    same([now.address_1, now.city, now.postal_code], ['2 Side St', 'Bonn', '53111'], 'address');
-  });
+  await actions(center, shop);
+  const { packed, partlyShipped, canceled, archived, partlyCaptured, parcelCanceled, drafted, returnAsked } = seeded;
+  await offers(center, shop, { packed, partlyShipped, canceled, archived, partlyCaptured, parcelCanceled, drafted, returnAsked });
 
   // ---- trouble
-  await test('a server that dies during refunds gives back each at most once', async () => {
-    const ids = [];
-    for (let i = 0; i < 4; i += 1) ids.push(await shop.order());
-    for (const id of ids) await center.done('payOrder', 'shop', id);
-    const asking = ids.map(id => center.act('refundOrder', 'shop', id, { amount: '10' }).catch(error => ({ error })));
-    await Promise.race(asking);
-    await shop.server.kill();
-    await until('the trouble is told', async () => (await center.source('shop')).sync.lastError);
-    await shop.up();
-    for (const [i, { operation }] of (await Promise.all(asking)).entries()) {
-      if (!operation) continue;
-      const ended = await until('the outcome is known or in doubt', async () => {
-        const now = await center.operation(operation.id);
-        return ['SUCCEEDED', 'REJECTED', 'UNKNOWN'].includes(now.state) && now;
-      }, 90);
-      const { refunds } = shop.payment(await shop.look(ids[i]));
-      expect(refunds.length <= 1, `${refunds.length} refunds`);
-      if (ended.state === 'SUCCEEDED') same(refunds.length, 1, 'refunds of one that succeeded');
-      if (ended.state === 'REJECTED') same(refunds.length, 0, 'refunds of one that was rejected');
-    }
-  });
+  await revoked(center, shop, input);
+  await killed(center, shop, input);
   await test('after all of it the index agrees with Medusa', async () => {
     await until('reading goes on', () => center.run('reconcile', 'shop').catch(() => null));
     const report = await center.run('reconcile', 'shop');

@@ -57,6 +57,12 @@ export class Shop {
     return JSON.parse(text);
   }
 
+  /** What Medusa says to a request that it may refuse: the status, and why. */
+  async says(path, body = {}) {
+    const answer = await fetch(`${this.url}/admin${path}`, { method: 'POST', headers: { ...this.admin, 'content-type': 'application/json' }, body: JSON.stringify(body) });
+    return { status: answer.status, why: (await answer.json().catch(() => ({}))).message };
+  }
+
   get(path) {
     return this.call('GET', `/admin${path}`, undefined, this.admin);
   }
@@ -70,6 +76,7 @@ export class Shop {
     const { sales_channel: channel } = await this.post('/sales-channels', { name: 'Web' });
     const { stores: [store] } = await this.get('/stores');
     await this.post(`/stores/${store.id}`, { supported_currencies: [{ currency_code: 'eur', is_default: true }, { currency_code: 'jpy' }], default_sales_channel_id: channel.id });
+    this.channel = channel.id;
     this.regions = {};
     for (const [name, currency, country, rate] of [['Europe', 'eur', 'de', 19], ['Japan', 'jpy', 'jp', 10]]) {
       const { region } = await this.post('/regions', { name, currency_code: currency, countries: [country], payment_providers: ['pp_system_default'], automatic_taxes: true });
@@ -119,12 +126,12 @@ export class Shop {
   }
 
   /** An order as the shop places it: its payment authorized. Lines are [variant, quantity]. */
-  async order({ currency = 'eur', lines = [[0, 2], [3, 3]] } = {}) {
+  async order({ currency = 'eur', lines = [[0, 2], [3, 3]], codes = [] } = {}) {
     const store = (path, body = {}) => this.call('POST', `/store${path}`, body, this.store);
     const address = { first_name: 'Ada', last_name: 'Byron', address_1: '1 Main St', city: 'Berlin', postal_code: '10115', country_code: currency === 'jpy' ? 'jp' : 'de' };
     const { cart } = await store('/carts', {
       region_id: this.regions[currency], email: 'ada@example.org', shipping_address: address, billing_address: address,
-      items: lines.map(([variant, quantity]) => ({ variant_id: this.variants[variant], quantity })),
+      items: lines.map(([variant, quantity]) => ({ variant_id: this.variants[variant], quantity })), promo_codes: codes,
     });
     await store(`/carts/${cart.id}/shipping-methods`, { option_id: this.shipping });
     const { payment_collection: collection } = await store('/payment-collections', { cart_id: cart.id });
@@ -140,7 +147,7 @@ export class Shop {
 
   /** Every order. */
   async all() {
-    return (await this.get(`/orders?limit=500&fields=${encodeURIComponent('id,display_id,status,payment_status,fulfillment_status,currency_code,total')}`)).orders;
+    return (await this.get(`/orders?limit=500&fields=${encodeURIComponent('id,display_id,status,payment_status,fulfillment_status,currency_code,total,*payment_collections')}`)).orders;
   }
 
   payment(order) {
