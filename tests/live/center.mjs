@@ -36,13 +36,15 @@ export function freePort() {
   });
 }
 
+// Whatever ends this program ends what it started: servers are killed at `exit`, which a signal alone does not reach.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(130));
+
 /** A server process: what it said last is told when it does not come up. */
 export class Server {
   constructor(command, args, options) {
     this.said = '';
     this.process = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
     this.ended = new Promise(done => this.process.once('exit', done));
-    // Whatever ends this program ends what it started.
     process.once('exit', () => this.process.kill('SIGKILL'));
     for (const stream of [this.process.stdout, this.process.stderr]) {
       stream.on('data', text => { this.said = (this.said + text).slice(-20_000); });
@@ -72,9 +74,9 @@ function globalId(source, id) {
 const ORDER = `id sourceOrderId number status paymentStatus fulfillmentStatus returnStatus version native { state }
   currencyCode totals { total { amount } captured { amount } refunded { amount } tax { amount } }
   lines { lineId sku quantity { ordered current fulfilled refunded returned } }
-  payments { status amount { amount } } refunds { refundId status amount { amount } }
-  fulfillments { status tracking { number } } returns { returnId status }
-  availableActions { name enabled blockers { code message } }`;
+  payments { paymentId status amount { amount } } refunds { refundId status amount { amount } }
+  fulfillments { fulfillmentId status tracking { number } } returns { returnId status }
+  availableActions { name enabled blockers { code message } } checks { code path expected actual }`;
 const OPERATION = 'id state error { code message }';
 
 export class Center {
@@ -181,11 +183,18 @@ reread_interval_s = 5
     return answer[mutation];
   }
 
-  /** The same; what is refused or in doubt is thrown. */
+  /** The same; what is refused or in doubt is thrown. The order is read again: a slow platform's is not waited for. */
   async done(mutation, source, id, input = {}) {
     const answer = await this.act(mutation, source, id, input);
     if (answer.operation?.state !== 'SUCCEEDED') throw new Error(`${mutation}: ${JSON.stringify([answer.operation, answer.userErrors])}`);
-    return answer.order;
+    return this.refresh(source, id);
+  }
+
+  /** Asks for what is refused; gives the error, which names the reason in `pattern`. */
+  async refused(pattern, mutation, source, id, input = {}) {
+    const { operation, userErrors: [error] } = await this.act(mutation, source, id, input);
+    expect(operation?.state !== 'SUCCEEDED' && pattern.test(error?.message ?? ''), `${mutation} is not refused with ${pattern}: ${JSON.stringify([operation, error])}`);
+    return error;
   }
 
   async operation(id) {

@@ -106,9 +106,9 @@ async function drive() {
     await when('it is there', id, order => order.status === 'PROCESSING');
   });
   await test('backfill and reconciliation find nothing amiss', async () => {
-    const { read } = await center.run('backfill', 'shop');
+    const { read } = await center.run('backfill', 'shop', 300);
     expect(read >= (await shop.all()).length, `read ${read}`);
-    const report = await center.run('reconcile', 'shop');
+    const report = await center.run('reconcile', 'shop', 300);
     same([report.missing, report.stale, report.deleted, report.quarantined], [0, 0, 0, 0], 'drift');
   });
   await test('a webhook is believed only with its secret', async () => {
@@ -189,8 +189,8 @@ async function drive() {
   await revoked(center, shop, input);
   await killed(center, shop, input);
   await test('after all of it the index agrees with Medusa', async () => {
-    await until('reading goes on', () => center.run('reconcile', 'shop').catch(() => null));
-    const report = await center.run('reconcile', 'shop');
+    await until('reading goes on', () => center.run('reconcile', 'shop', 300).catch(() => null));
+    const report = await center.run('reconcile', 'shop', 300);
     same([report.missing, report.stale, report.deleted, report.quarantined], [0, 0, 0, 0], 'drift');
   });
 }

@@ -18,6 +18,14 @@ fi
 export ORDER_CENTER_BIN
 
 failed=0
+name=
+child=
+clean() {
+  [ -z "$child" ] || kill "$child" 2>/dev/null || true
+  [ -z "$name" ] || psql -wqX "$database" -c "drop database if exists $name with (force)" || true
+}
+trap clean EXIT
+trap 'exit 130' INT TERM HUP
 for platform in "${@:-vendure medusa}"; do
   for platform in $platform; do
     modules=$cache/$platform
@@ -31,8 +39,12 @@ for platform in "${@:-vendure medusa}"; do
     name=live_${platform}_$$
     psql -wqX "$database" -c "create database $name"
     began=$SECONDS
-    LIVE_MODULES=$modules LIVE_DATABASE=$name LIVE_DATABASE_URL=$database node "$platform.mjs" || failed=1
+    LIVE_MODULES=$modules LIVE_DATABASE=$name LIVE_DATABASE_URL=$database node "$platform.mjs" &
+    child=$!
+    wait "$child" || failed=1
+    child=
     psql -wqX "$database" -c "drop database if exists $name with (force)"
+    name=
     echo "$platform: $((SECONDS - began)) s"
   done
 done

@@ -83,7 +83,7 @@ def order($currency):
         # Medusa says `refunded` of any refund where a part was captured.
         elif . == "REFUNDED" and dec_cmp(dec_sub($flows.captured; $flows.refunded); "1") > 0 then "PARTIALLY_REFUNDED"
         # It stays `captured` when goods come back or an edit takes some off.
-        elif . == "PAID" and dec_cmp(dec_sub(dec_sub($flows.captured; $flows.refunded); $total); "0.01") >= 0 then "OVERPAID" else . end) as $payment
+        elif one_of("PAID", "PARTIALLY_REFUNDED") and dec_cmp(dec_sub(dec_sub($flows.captured; $flows.refunded); $total); "0.01") >= 0 then "OVERPAID" else . end) as $payment
   # One that is still being entered says nothing yet, and is deleted without a trace when it is given up.
   | [.returns | list[] | select(.status != "open")] as $returns
   | {sourceOrderId: (.id | text), number: ((.custom_display_id | text) // (.display_id | text) // (.id | text)), currency: $currency,

@@ -51,7 +51,7 @@ export class Shop {
   async call(method, path, body, headers = {}) {
     const answer = await fetch(this.url + path, {
       method, headers: { ...headers, ...(body && { 'content-type': 'application/json' }) }, body: body && JSON.stringify(body),
-    });
+    }).catch(error => { throw new Error(`Medusa: ${method} ${path}: ${error.cause ?? error}; it said last: ${this.server.said.slice(-1000)}`); });
     const text = await answer.text();
     if (!answer.ok) throw new Error(`Medusa: ${method} ${path}: ${answer.status} ${text.slice(0, 400)}`);
     return JSON.parse(text);

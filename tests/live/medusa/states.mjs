@@ -14,7 +14,8 @@ export const STATES = {
   returnPartlyReceived: ['PROCESSING', 'OVERPAID', 'DELIVERED', 'PARTIALLY_RETURNED'],
   returnDamaged: ['PROCESSING', 'OVERPAID', 'DELIVERED', 'PARTIALLY_RETURNED'],
   returnedWhole: ['PROCESSING', 'OVERPAID', 'DELIVERED', 'RETURNED'],
-  returnedRefunded: ['PROCESSING', 'PARTIALLY_REFUNDED', 'DELIVERED', 'PARTIALLY_RETURNED'],
+  // A part of what came back is given back.
+  returnedRefunded: ['PROCESSING', 'OVERPAID', 'DELIVERED', 'PARTIALLY_RETURNED'],
   discounted: ['PROCESSING', 'AUTHORIZED', 'UNFULFILLED', 'NONE'],
   drafted: ['PENDING_PAYMENT', 'UNPAID', 'UNFULFILLED', 'NONE'],
 };
