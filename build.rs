@@ -109,10 +109,15 @@ fn table(bundle: Option<&Path>, examples: &Path) -> String {
         }
     }
     text.push_str(";\nstatic EXAMPLES: &[(&str, &str)] = &[\n");
+    // Named from the crate's own folder: clones may share a target folder, and this file with it.
+    let include = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/graphiql/src/examples/{name}\"))")
+    };
     for path in files(examples, ".graphql") {
         let variables = path.with_extension("variables.json");
-        let variables = if variables.is_file() { format!("include_str!({variables:?})") } else { "\"\"".into() };
-        let _ = writeln!(text, "    (include_str!({path:?}), {variables}),");
+        let variables = if variables.is_file() { include(&variables) } else { "\"\"".into() };
+        let _ = writeln!(text, "    ({}, {variables}),", include(&path));
     }
     text.push_str("];\n");
     text

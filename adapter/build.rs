@@ -6,13 +6,13 @@ use std::{env, fs};
 
 fn main() {
     let adapters = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../adapters");
-    println!("cargo:rerun-if-changed={}", adapters.display());
+    println!("cargo:rerun-if-changed=../adapters");
     let mut table =
         String::from("type File = (&'static str, &'static str);\nstatic BUILTIN: &[(&str, &[File])] = &[\n");
     for folder in entries(&adapters).into_iter().filter(|path| path.join("adapter.toml").is_file()) {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let _ = writeln!(table, "    ({name:?}, &[");
-        add(&folder, &folder, &mut table);
+        add(&name, &folder, &folder, &mut table);
         table.push_str("    ]),\n");
     }
     table.push_str("];\n");
@@ -20,14 +20,17 @@ fn main() {
     fs::write(out, table).expect("OUT_DIR is writable");
 }
 
-fn add(root: &Path, folder: &Path, table: &mut String) {
+/// Adds the files of a folder. They are named from the crate's own folder: clones may share a target folder, and this
+/// table with it.
+fn add(adapter: &str, root: &Path, folder: &Path, table: &mut String) {
     for path in entries(folder) {
         let relative = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
         if path.is_dir() {
-            add(root, &path, table);
+            add(adapter, root, &path, table);
         } else if [".toml", ".jq", ".graphql"].iter().any(|ending| relative.ends_with(ending)) {
-            let path = path.canonicalize().expect("it was just listed");
-            let _ = writeln!(table, "        ({relative:?}, include_str!({path:?})),");
+            let path = format!("/../adapters/{adapter}/{relative}");
+            let include = format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))");
+            let _ = writeln!(table, "        ({relative:?}, {include}),");
         }
     }
 }

@@ -241,8 +241,13 @@ fn spoiled_answers() -> Vec<(&'static str, Exchange)> {
     ]
 }
 
+/// A pass from the beginning, at the center's clock.
+fn window(engine: &Engine) -> Window {
+    Window { since: None, until: None, limit: engine.page_size(), now: NOW }
+}
+
 fn list(engine: &Engine, answers: &[Answer], expect: &Listing, report: &mut CaseReport) {
-    let window = Window { since: None, until: None, limit: engine.page_size(), now: NOW };
+    let window = window(engine);
     let mut position = Some(engine.begin(&window));
     let (mut ids, mut touched) = (Vec::new(), Vec::new());
     for (i, answer) in answers.iter().enumerate() {

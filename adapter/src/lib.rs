@@ -24,6 +24,6 @@ pub use case::{CaseReport, cases, check_cases};
 pub use fixture::{FixtureReport, Mapped, check_fixture, check_fixtures, fixtures};
 pub use manifest::{Manifest, Setting};
 pub use origin::origins;
-pub use package::{Package, PackageError, builtin_names};
+pub use package::{Package, PackageError, builtin_names, runs};
 pub use program::{CompileError, MapError, Mapping, check_depth};
 pub use value::Value;

@@ -1,6 +1,7 @@
 //! Where a value of a mapped order stands in the record it was mapped from.
 
 use jaq_json::{Num, Val};
+use order_contract::pointer_token;
 
 use crate::value::Value;
 
@@ -36,7 +37,7 @@ fn search(value: &Val, wanted: &str, path: &mut String, found: &mut Vec<String>)
         Val::Obj(fields) => {
             for (key, item) in fields.iter() {
                 let Val::TStr(key) = key else { continue };
-                let key = String::from_utf8_lossy(key).replace('~', "~0").replace('/', "~1");
+                let key = pointer_token(&String::from_utf8_lossy(key));
                 path.push_str(&format!("/{key}"));
                 search(item, wanted, path, found);
                 path.truncate(length);

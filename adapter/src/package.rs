@@ -60,29 +60,65 @@ pub fn builtin_names() -> Vec<&'static str> {
     BUILTIN.iter().map(|(name, _)| *name).collect()
 }
 
+/// Whether a file of a package runs: what stands beside (fixtures, a README) does not.
+#[must_use]
+pub fn runs(path: &str) -> bool {
+    [".toml", ".jq", ".graphql"].iter().any(|kind| path.ends_with(kind))
+}
+
+fn built_in(name: &str) -> Option<&'static [(&'static str, &'static str)]> {
+    BUILTIN.iter().find(|(known, _)| *known == name).map(|(_, files)| *files)
+}
+
+/// The files of a folder that can belong to a package, by path.
+fn read(folder: &Path) -> Result<BTreeMap<String, String>, PackageError> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(current) = folders.pop() {
+        let fail = |e| PackageError::Read(current.clone(), e);
+        for entry in std::fs::read_dir(&current).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|e| ["toml", "jq", "json", "graphql", "md"].iter().any(|known| e == *known))
+            {
+                let text = std::fs::read_to_string(&path).map_err(|e| PackageError::Read(path.clone(), e))?;
+                let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+                files.insert(name, text);
+            }
+        }
+    }
+    Ok(files)
+}
+
 impl Package {
     /// An adapter by name, or from the folder of that path.
     ///
     /// # Errors
     /// [`PackageError`].
     pub fn find(name: &str) -> Result<Self, PackageError> {
+        Self::open(Self::files(name)?)
+    }
+
+    /// The files of an adapter by name, or of the folder of that path; nothing of them is compiled.
+    ///
+    /// # Errors
+    /// [`PackageError::Unknown`] or [`PackageError::Read`].
+    pub fn files(name: &str) -> Result<BTreeMap<String, String>, PackageError> {
         if Path::new(name).join("adapter.toml").is_file() {
-            return Self::load(Path::new(name));
+            return read(Path::new(name));
         }
-        let files = BUILTIN
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, files)| *files)
+        let files = built_in(name)
             .ok_or_else(|| PackageError::Unknown { name: name.to_owned(), known: builtin_names().join(", ") })?;
-        Self::open(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect())
+        Ok(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect())
     }
 
     /// Whether what runs of it is, to the letter, what came with this program.
     #[must_use]
     pub fn is_built_in(&self) -> bool {
-        let runs = |path: &str| [".toml", ".jq", ".graphql"].iter().any(|kind| path.ends_with(kind));
-        let own = BUILTIN.iter().find(|(name, _)| *name == self.manifest.name).map(|(_, files)| *files);
-        own.is_some_and(|own| {
+        built_in(&self.manifest.name).is_some_and(|own| {
             let own: BTreeMap<&str, &str> = own.iter().filter(|(path, _)| runs(path)).copied().collect();
             let these = self.files.iter().filter(|(path, _)| runs(path));
             own == these.map(|(path, text)| (path.as_str(), text.as_str())).collect()
@@ -94,25 +130,7 @@ impl Package {
     /// # Errors
     /// [`PackageError`].
     pub fn load(folder: &Path) -> Result<Self, PackageError> {
-        let mut files = BTreeMap::new();
-        let mut folders = vec![folder.to_owned()];
-        while let Some(current) = folders.pop() {
-            let fail = |e| PackageError::Read(current.clone(), e);
-            for entry in std::fs::read_dir(&current).map_err(fail)? {
-                let path = entry.map_err(fail)?.path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if path
-                    .extension()
-                    .is_some_and(|e| ["toml", "jq", "json", "graphql", "md"].iter().any(|known| e == *known))
-                {
-                    let text = std::fs::read_to_string(&path).map_err(|e| PackageError::Read(path.clone(), e))?;
-                    let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
-                    files.insert(name, text);
-                }
-            }
-        }
-        Self::open(files)
+        Self::open(read(folder)?)
     }
 
     /// The package of these files, by path.

@@ -6,7 +6,7 @@ use jaq_core::load::{Arena, File, Loader};
 use jaq_core::native::{bome, run};
 use jaq_core::{Compiler, Ctx, Error, RunPtr, Vars, unwrap_valr};
 use jaq_json::{Num, Val, read};
-use order_contract::{Rejection, Rounding, parse_snapshot};
+use order_contract::{Rejection, Rounding, parse_snapshot, pointer_token};
 
 use crate::objects::{self, Dialect, Tables, prepare};
 use crate::{decimal, native};
@@ -346,7 +346,7 @@ fn write_text(text: &str, out: &mut String) {
 fn within<T>(path: &mut String, segment: &str, work: impl FnOnce(&mut String) -> T) -> T {
     let length = path.len();
     path.push('/');
-    path.push_str(&segment.replace('~', "~0").replace('/', "~1"));
+    path.push_str(&pointer_token(segment));
     let done = work(path);
     path.truncate(length);
     done

@@ -29,7 +29,7 @@ pub use order::{
     OrderLine, OrderRelation, OrderSnapshot, OrderTimes, OrderTotals, Payment, QuantityLine, Refund, RefundLine,
     Return, ReturnLine, RiskAssessment, ShippingLine, TaxLine, Tracking, Transaction,
 };
-pub use parse::{Rejection, Rounding, parse_snapshot};
+pub use parse::{Rejection, Rounding, parse_snapshot, pointer_token};
 pub use status::{
     Disposition, FulfillmentStatus, OrderKind, OrderStatus, PaymentState, PaymentStatus, RefundStatus, RelationType,
     ReturnState, ReturnStatus, RiskRecommendation, TransactionStatus, TransactionType,

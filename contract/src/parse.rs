@@ -73,6 +73,12 @@ pub fn parse_snapshot(json: &[u8], rounding: Rounding) -> Result<(OrderSnapshot,
     }
 }
 
+/// A key as it stands in a JSON pointer (RFC 6901).
+#[must_use]
+pub fn pointer_token(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
 /// Deserializes with the JSON pointer of the first error.
 fn read<'de, D>(input: D) -> Result<OrderSnapshot, (String, String)>
 where
@@ -83,7 +89,7 @@ where
         let pointer = error.path().iter().fold(String::new(), |mut pointer, segment| {
             match segment {
                 Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-                Segment::Map { key } => pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+                Segment::Map { key } => pointer.push_str(&format!("/{}", pointer_token(key))),
                 Segment::Enum { .. } | Segment::Unknown => {}
             }
             pointer

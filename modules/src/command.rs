@@ -35,15 +35,8 @@ enum Command {
         /// Which.
         #[arg(value_parser = service)]
         service: Service,
-        /// The SQLite database; created when it is missing.
-        #[arg(long)]
-        database: PathBuf,
-        /// Where to listen; port 0 takes a free one.
-        #[arg(long, default_value = "127.0.0.1:0")]
-        listen: String,
-        /// The environment variable that holds the bearer token which clients must send.
-        #[arg(long)]
-        token_env: Option<String>,
+        #[command(flatten)]
+        place: Place,
     },
     /// Show the process of a line of business, or say what is wrong with another definition.
     Process {
@@ -78,8 +71,9 @@ enum Command {
     },
 }
 
+/// Where a server keeps what it knows and is asked, and by whom.
 #[derive(Args)]
-struct Serve {
+struct Place {
     /// The SQLite database; created when it is missing. Several processes may share it.
     #[arg(long)]
     database: PathBuf,
@@ -89,6 +83,12 @@ struct Serve {
     /// The environment variable that holds the bearer token which clients must send.
     #[arg(long)]
     token_env: Option<String>,
+}
+
+#[derive(Args)]
+struct Serve {
+    #[command(flatten)]
+    place: Place,
     /// Where changes are sent.
     #[arg(long, requires = "webhook_secret_env")]
     webhook_url: Option<String>,
@@ -175,7 +175,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
             let moved = module.migrate(from, to, &states.into_iter().collect()).await?;
             Ok(writeln!(std::io::stdout(), "{moved} orders go by version {to} now")?)
         }
-        Command::Service { service, database, listen, token_env } => {
+        Command::Service { service, place: Place { database, listen, token_env } } => {
             let mut config = ServerConfig::new(database, vec![service]);
             config.token = token_env.map(|name| secret(&name)).transpose()?;
             let server = Server::open(config).await?;
@@ -186,7 +186,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
 }
 
 async fn serve(line: Line, arguments: Serve) -> Result<(), Box<dyn Error>> {
-    let Serve { database, listen, token_env, webhook_url, webhook_secret_env, settings, process, .. } = arguments;
+    let Serve { place, webhook_url, webhook_secret_env, settings, process, .. } = arguments;
+    let Place { database, listen, token_env } = place;
     let mut config = Config::new(line, database);
     let services_token = arguments.services_token_env.map(|name| secret(&name)).transpose()?;
     for (name, url) in arguments.services {

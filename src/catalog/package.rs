@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
-use order_adapter::{Package, builtin_names};
+use order_adapter::{Package, builtin_names, runs};
 use order_contract::SourceKey;
 
 use super::{Catalog, CatalogError};
 use crate::database::{DatabaseError, Row, Transaction};
 use crate::ingest::time;
 use crate::source::Adapter;
-use crate::source::factory::{PROTOCOL, content_address, runs};
+use crate::source::factory::{PROTOCOL, content_address};
 
 /// The most bytes of one package: mappings are some thousand lines at most.
 const BYTES_MAX: usize = 512 * 1024;

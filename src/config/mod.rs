@@ -407,9 +407,8 @@ impl SourceConfig {
         let adapter = if self.is_protocol() {
             Adapter::Protocol
         } else {
-            let package = Package::find(&self.adapter).map_err(|error| wrong(error.to_string()))?;
-            let files = package.paths().filter_map(|path| Some((path.to_owned(), package.file(path)?.to_owned())));
-            Adapter::Package(Arc::new(files.collect()))
+            let files = Package::files(&self.adapter).map_err(|error| wrong(error.to_string()))?;
+            Adapter::Package(Arc::new(files))
         };
         let token = self.token.iter().map(|token| ("token", token));
         let named = self.secrets.iter().map(|(name, secret)| (name.as_str(), secret)).chain(token);

@@ -79,23 +79,12 @@ impl RunHead {
     pub(super) const LENGTH: usize = 24;
 
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        [self.split, self.program, self.skip, self.seconds, self.step_by_step, self.settings]
-            .iter()
-            .flat_map(|word| word.to_le_bytes())
-            .collect()
+        to_bytes([self.split, self.program, self.skip, self.seconds, self.step_by_step, self.settings])
     }
 
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
-        let mut words = bytes.chunks_exact(4).map(|word| word.try_into().map(u32::from_le_bytes).unwrap_or_default());
-        let mut next = || words.next();
-        Some(Self {
-            split: next()?,
-            program: next()?,
-            skip: next()?,
-            seconds: next()?,
-            step_by_step: next()?,
-            settings: next()?,
-        })
+        let [split, program, skip, seconds, step_by_step, settings] = words(bytes)?;
+        Some(Self { split, program, skip, seconds, step_by_step, settings })
     }
 }
 
@@ -117,15 +106,23 @@ impl EvaluateHead {
     pub(super) const LENGTH: usize = 16;
 
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        let words = [self.expression, self.seconds, self.same_input, self.variables];
-        words.iter().flat_map(|word| word.to_le_bytes()).collect()
+        to_bytes([self.expression, self.seconds, self.same_input, self.variables])
     }
 
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
-        let mut words = bytes.chunks_exact(4).map(|word| word.try_into().map(u32::from_le_bytes).unwrap_or_default());
-        let mut next = || words.next();
-        Some(Self { expression: next()?, seconds: next()?, same_input: next()?, variables: next()? })
+        let [expression, seconds, same_input, variables] = words(bytes)?;
+        Some(Self { expression, seconds, same_input, variables })
     }
+}
+
+fn to_bytes<const N: usize>(words: [u32; N]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// The words that bytes begin with; none when there are too few.
+fn words<const N: usize>(bytes: &[u8]) -> Option<[u32; N]> {
+    let words = bytes.chunks_exact(4).map(|word| word.try_into().map(u32::from_le_bytes).unwrap_or_default());
+    words.take(N).collect::<Vec<_>>().try_into().ok()
 }
 
 /// An error as a body: a letter for its kind, then its text.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use order_adapter::engine::EngineError;
-use order_adapter::{Package, PackageError};
+use order_adapter::{Package, PackageError, runs};
 use order_contract::{Rounding, SourceKey};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -250,12 +250,6 @@ pub fn content_address<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> S
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Whether a file of a package runs: what stands beside (fixtures, a README) does not.
-#[must_use]
-pub fn runs(path: &str) -> bool {
-    [".toml", ".jq", ".graphql"].iter().any(|kind| path.ends_with(kind))
 }
 
 /// Tells mappings apart: an adapter by name and version, or by content, with the settings of one source.

@@ -1,5 +1,6 @@
 //! What differs between two documents of one order, field by field.
 
+use order_contract::pointer_token;
 use serde_json::Value;
 
 /// One place at which two documents differ.
@@ -28,7 +29,7 @@ fn walk(found: &mut Vec<Difference>, [field, path]: [String; 2], before: Option<
         (Some(Value::Object(one)), Some(Value::Object(two))) => {
             let added = two.keys().filter(|key| !one.contains_key(*key));
             for key in one.keys().chain(added) {
-                let step = key.replace('~', "~0").replace('/', "~1");
+                let step = pointer_token(key);
                 walk(found, [format!("{field}/{step}"), format!("{path}/{step}")], one.get(key), two.get(key));
             }
         }

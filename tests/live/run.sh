@@ -26,26 +26,25 @@ clean() {
 }
 trap clean EXIT
 trap 'exit 130' INT TERM HUP
-for platform in "${@:-vendure medusa}"; do
-  for platform in $platform; do
-    modules=$cache/$platform
-    mkdir -p "$modules"
-    if ! cmp -s "$platform/package.json" "$modules/installed.json"; then
-      echo "installing $platform"
-      cp "$platform/package.json" "$modules/"
-      (cd "$modules" && npm install --ignore-scripts --no-audit --no-fund >npm.log 2>&1) || { tail -20 "$modules/npm.log"; exit 1; }
-      cp "$platform/package.json" "$modules/installed.json"
-    fi
-    name=live_${platform}_$$
-    psql -wqX "$database" -c "create database $name"
-    began=$SECONDS
-    LIVE_MODULES=$modules LIVE_DATABASE=$name LIVE_DATABASE_URL=$database node "$platform.mjs" &
-    child=$!
-    wait "$child" || failed=1
-    child=
-    psql -wqX "$database" -c "drop database if exists $name with (force)"
-    name=
-    echo "$platform: $((SECONDS - began)) s"
-  done
+[ $# -gt 0 ] || set -- vendure medusa
+for platform in "$@"; do
+  modules=$cache/$platform
+  mkdir -p "$modules"
+  if ! cmp -s "$platform/package.json" "$modules/installed.json"; then
+    echo "installing $platform"
+    cp "$platform/package.json" "$modules/"
+    (cd "$modules" && npm install --ignore-scripts --no-audit --no-fund >npm.log 2>&1) || { tail -20 "$modules/npm.log"; exit 1; }
+    cp "$platform/package.json" "$modules/installed.json"
+  fi
+  name=live_${platform}_$$
+  psql -wqX "$database" -c "create database $name"
+  began=$SECONDS
+  LIVE_MODULES=$modules LIVE_DATABASE=$name LIVE_DATABASE_URL=$database node "$platform.mjs" &
+  child=$!
+  wait "$child" || failed=1
+  child=
+  psql -wqX "$database" -c "drop database if exists $name with (force)"
+  name=
+  echo "$platform: $((SECONDS - began)) s"
 done
 exit $failed

@@ -1,14 +1,15 @@
 //! Pages of a list as they come when orders change while they are read: with an order twice, in another sequence, with
 //! a record that is blank, without the list. No order may get lost by any of it.
 
+use order_contract::pointer_token;
 use serde_json::Value;
 
-use super::{Answer, NOW};
-use crate::engine::{Engine, Listed, ReadError, Window};
+use super::{Answer, window};
+use crate::engine::{Engine, Listed, ReadError};
 
 /// A whole pass over these answers; the pages up to the first that was refused, and why.
 fn pass(engine: &Engine, answers: &[Answer]) -> (Vec<Listed>, Option<ReadError>) {
-    let window = Window { since: None, until: None, limit: engine.page_size(), now: NOW };
+    let window = window(engine);
     let (mut position, mut pages) = (Some(engine.begin(&window)), Vec::new());
     for answer in answers {
         let Some(at) = position.take() else { break };
@@ -131,9 +132,7 @@ fn place(records: &[Value], body: &Value) -> Option<String> {
     match body {
         Value::Array(list) if is_list(list) => Some(String::new()),
         Value::Array(list) => list.iter().enumerate().find_map(|(i, item)| below(i.to_string(), item)),
-        Value::Object(fields) => {
-            fields.iter().find_map(|(key, item)| below(key.replace('~', "~0").replace('/', "~1"), item))
-        }
+        Value::Object(fields) => fields.iter().find_map(|(key, item)| below(pointer_token(key), item)),
         _ => None,
     }
 }

@@ -8,9 +8,7 @@ def plain: if type == "object" then (.["#text"] // .["__cdata"] // .["#cdata-sec
 def text: plain | if . == null or type == "array" then null elif type == "string" then blank_to_null else tostring end;
 def id: text | if . == "0" then null else . end;
 def amount: text | if . != null and test("^[+-]?[0-9]+(\\.[0-9]+)?([eE][+-]?[0-9]+)?$") then dec else null end;
-def object: if type == "object" then . else {} end;
 def flag: text | . == "1" or . == "true";
-def cut($n): if . != null and length > $n then .[:$n] else . end;
 # A list, one thing alone, or the element around it in converted XML.
 def list($element): if type == "array" then .[] | objects
   elif type == "object" then
