@@ -117,6 +117,8 @@ fn evaluate(expressions: &[Result<Mapping, CompileError>], body: &[u8], held: &m
     let mut out = Output { pending: Vec::new(), step_by_step: false };
     let evaluated = (|| {
         if head.same_input == 0 {
+            // One that cannot be parsed must not leave the one before it in its place.
+            *held = None;
             *held = Some(Value::parse(input)?);
         }
         let input = held.clone().ok_or(MapError::Results("none"))?;

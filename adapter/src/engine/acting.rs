@@ -262,6 +262,8 @@ impl Action {
             Settled::Applied
         } else if holds(&self.failed) {
             Settled::Failed
+        } else if bindings.stopped().is_some() {
+            Settled::Open
         } else if self.repeatable || self.is_keyed() || self.idempotency == Idempotency::Version {
             Settled::Repeatable
         } else {
@@ -290,8 +292,19 @@ impl<'a> Attempt<'a> {
         Self { action, rules, before, bindings, saved: BTreeMap::new(), at: 0, done: None, end: None }
     }
 
-    /// What comes next.
+    /// What comes next. Where an expression was stopped, nothing does: which step follows is not known.
     pub fn next_move(&mut self) -> Move {
+        let following = self.following();
+        match self.bindings.stopped().map(str::to_owned) {
+            Some(reason) if self.end.is_none() => {
+                self.stop(End::NotDone(reason.clone(), None));
+                Move::End(self.end.clone().unwrap_or(End::Unknown(reason)))
+            }
+            _ => following,
+        }
+    }
+
+    fn following(&mut self) -> Move {
         let action = self.action;
         while let (None, Some(step)) = (&self.end, action.steps.get(self.at)) {
             if step.when.as_ref().is_some_and(|when| !when.holds(&self.before, &self.bindings)) {
@@ -341,6 +354,10 @@ impl<'a> Attempt<'a> {
         let value = exchange.value();
         let rule = action.rules.judge(exchange, &value, &self.bindings);
         let rule = rule.or_else(|| self.rules.judge(exchange, &value, &self.bindings));
+        if let Some(reason) = self.bindings.stopped() {
+            self.end = Some(End::Unknown(reason.to_owned()));
+            return;
+        }
         let Some(rule) = rule else { return self.judge_bare(step, exchange, &value) };
         match rule.class {
             Class::Applied => self.succeed(step, exchange, &value),

@@ -1,7 +1,7 @@
 //! The manifest's jq expressions, compiled, and the variables they see.
 
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jaq_json::Val;
 
@@ -35,14 +35,33 @@ pub(crate) struct Bindings {
     pub(crate) saved: Val,
     pub(crate) cursor: Val,
     pub(crate) page: Val,
-    /// Where the expression runs; in this process when there is none.
-    pub(crate) evaluator: Option<Arc<dyn Evaluator>>,
+    /// Where the expressions run; in this process when there is none.
+    pub(crate) elsewhere: Option<Elsewhere>,
+}
+
+/// An evaluator, and the first expression that it had to stop. Clones share both.
+#[derive(Clone, Debug)]
+pub(crate) struct Elsewhere {
+    evaluator: Arc<dyn Evaluator>,
+    stopped: Arc<OnceLock<String>>,
+}
+
+impl Elsewhere {
+    pub(crate) fn new(evaluator: &Arc<dyn Evaluator>) -> Self {
+        Self { evaluator: evaluator.clone(), stopped: Arc::default() }
+    }
 }
 
 impl Bindings {
     fn values(&self) -> [Val; 9] {
-        let Self { config, id, ids, key, input, before, saved, cursor, page, evaluator: _ } = self.clone();
+        let Self { config, id, ids, key, input, before, saved, cursor, page, elsewhere: _ } = self.clone();
         [config, id, ids, key, input, before, saved, cursor, page]
+    }
+
+    /// Which expression was stopped, and why. What was asked of it is then not known: neither that it holds nor that it
+    /// does not.
+    pub(crate) fn stopped(&self) -> Option<&str> {
+        self.elsewhere.as_ref()?.stopped.get().map(String::as_str)
     }
 
     /// The value behind a placeholder such as `cursor.since`; none when it is null. A secret is never here.
@@ -123,19 +142,25 @@ impl Program {
 
     /// The one result; null when there is none.
     pub(crate) fn value(&self, input: &Val, bindings: &Bindings) -> Result<Val, MapError> {
-        let results = match &bindings.evaluator {
+        let results = match &bindings.elsewhere {
             None => self.mapping.values(input.clone(), bindings.values()),
             Some(elsewhere) => {
                 let variables = bindings.values().map(Value);
-                let results = elsewhere.evaluate(&self.place, &self.text, &Value(input.clone()), &variables);
+                let input = Value(input.clone());
+                let results = elsewhere.evaluator.evaluate(&self.place, &self.text, &input, &variables);
                 results.map(|results| results.into_iter().map(|value| value.0).collect())
             }
         };
-        let mut results = results.map_err(|error| match error {
+        let results = results.map_err(|error| match error {
             MapError::Program(reason) => MapError::Program(format!("{}: {reason}", self.place)),
             MapError::Stopped(reason) => MapError::Stopped(format!("{}: {reason}", self.place)),
             other => other,
-        })?;
+        });
+        if let (Err(MapError::Stopped(reason)), Some(elsewhere)) = (&results, &bindings.elsewhere) {
+            // The first of several is enough.
+            let _ = elsewhere.stopped.set(reason.clone());
+        }
+        let mut results = results?;
         match results.len() {
             0 => Ok(Val::Null),
             1 => Ok(results.swap_remove(0)),

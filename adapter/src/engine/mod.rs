@@ -29,7 +29,7 @@ use crate::manifest::{Login, Manifest, Template};
 use crate::package::PackageError;
 use crate::program::{CompileError, MapError, parse, to_json};
 pub(crate) use exchange::document;
-use expression::{Bindings, Program};
+use expression::{Bindings, Elsewhere, Program};
 use template::{Declared, Place, Text};
 use verdict::Rules;
 
@@ -191,7 +191,8 @@ impl Engine {
     }
 
     fn bindings(&self) -> Bindings {
-        Bindings { config: self.config.clone(), evaluator: self.evaluator.clone(), ..Bindings::default() }
+        let elsewhere = self.evaluator.as_ref().map(Elsewhere::new);
+        Bindings { config: self.config.clone(), elsewhere, ..Bindings::default() }
     }
 
     /// Where every path begins, for the source's own address.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::shop::{Fault, Shop, woocommerce};
 
-fn ask(action: &str, input: Value) -> ActionRequest {
+pub(super) fn ask(action: &str, input: Value) -> ActionRequest {
     let Value::Object(input) = input else { panic!("an input is an object") };
     ActionRequest {
         order: Some(SourceOrderId::try_new("7").unwrap()),

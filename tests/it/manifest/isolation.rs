@@ -7,9 +7,11 @@ use chrono::{DateTime, Utc};
 use http::HeaderMap;
 use order_center::mapping::{Limits, Pool};
 use order_center::source::manifest::ManifestSource;
-use order_center::source::{ChangeWindow, EventError, OrderSource as _};
+use order_center::source::{ActionOutcome, ChangeWindow, EventError, OrderSource as _, Probe};
 use order_contract::SourceOrderId;
+use serde_json::json;
 
+use super::acting::ask;
 use super::shop::{Shop, woocommerce};
 
 fn window() -> ChangeWindow {
@@ -90,4 +92,22 @@ async fn webhooks_and_actions_are_stopped_too() {
     let actions = endless.available_actions(&id).await.unwrap();
     let cancel = actions.iter().find(|action| action.name.as_str() == "cancel").expect("it is named");
     assert!(!cancel.enabled, "what cannot be found out is not offered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_asked_is_in_doubt_when_nobody_can_say_what_became_of_it() {
+    let shop = Shop::start().await;
+    shop.put(7, 1_699_999_000, "processing");
+    let cancel = ask("cancel", json!({}));
+    let rule = "[[error]]\nwhen = 'def f: f; f'\nclass = \"rejected\"\n\n[map]";
+    let outcome = spoiled(&shop, &[("[map]", rule)]).execute(&cancel).await;
+    let ActionOutcome::Unknown(reason) = outcome else { panic!("an answer that was not judged proves nothing") };
+    assert!(reason.contains("error[") && reason.contains("longer than 500 ms"), "{reason}");
+    assert_eq!(shop.writes(), 1);
+
+    // Nothing shows that it was not done, so it is not asked again.
+    let confirm = "confirm = '.status == \"cancelled\"'";
+    let blind = spoiled(&shop, &[(confirm, "confirm = 'def f: f; f'")]);
+    assert!(matches!(blind.settle(&cancel).await, Probe::Undecidable(_)));
+    assert!(!matches!(shop.source().settle(&cancel).await, Probe::Undecidable(_)), "it is its confirm that tells");
 }
