@@ -145,8 +145,73 @@ fn money_is_asked_in_the_platforms_own_digits_and_never_more_than_is_left() {
     let (sent, _) = run("refund", json!({ "amount": "54.99", "reason": "late" }), &order(), &[None]);
     let wanted = json!({ "paymentId": "4", "amount": 5499, "lines": [], "shipping": 0, "adjustment": 0, "reason": "late [oc:op-1]" });
     assert_eq!(sent[0]["input"], wanted);
-    let (sent, end) = run("refund", json!({ "amount": "55.01" }), &order(), &[]);
-    assert!(matches!(&end, End::Rejected(error) if error.message.contains("55.01")) && sent.is_empty(), "{end:?}");
+    // Vendure pays a negative refund, and then has more to give back.
+    for (amount, why) in [("55.01", "55.01"), ("5.001", "fraction"), ("0", "above zero"), ("-5", "above zero")] {
+        let (sent, end) = run("refund", json!({ "amount": amount }), &order(), &[]);
+        assert!(matches!(&end, End::Rejected(error) if error.message.contains(why)) && sent.is_empty(), "{end:?}");
+    }
+}
+
+#[test]
+fn lines_are_asked_for_as_far_as_they_are_left() {
+    for (lines, why) in [
+        (json!([{ "lineId": "29", "quantity": "3" }]), "only 2"),
+        (json!([{ "lineId": "29", "quantity": "1" }, { "lineId": "29", "quantity": "2" }]), "only 2"),
+        (json!([{ "lineId": "29", "quantity": "0.5" }]), "whole pieces"),
+        (json!([{ "lineId": "29", "quantity": "-1" }]), "above zero"),
+        (json!([{ "lineId": "30", "quantity": "1" }]), "no line 30"),
+    ] {
+        let (sent, end) = run("ship", json!({ "lines": lines }), &order(), &[]);
+        assert!(matches!(&end, End::Rejected(error) if error.message.contains(why)) && sent.is_empty(), "{end:?}");
+    }
+}
+
+#[test]
+fn of_several_one_is_named() {
+    let mut several = order();
+    let going = json!({ "id": "2", "state": "Shipped", "trackingCode": "B", "lines": [] });
+    several["fulfillments"].as_array_mut().unwrap().push(going);
+    let (_, end) = run("confirm", json!({}), &several, &[]);
+    assert!(matches!(&end, End::Rejected(error) if error.message.contains("say which: 1, 2")), "{end:?}");
+    let (_, end) = run("confirm", json!({ "fulfillment": "3" }), &several, &[]);
+    assert!(matches!(&end, End::Rejected(error) if error.message.contains("No parcel 3")), "{end:?}");
+    let (sent, _) = run("confirm", json!({ "fulfillment": "2" }), &several, &[None]);
+    assert_eq!(sent, [json!({ "id": "2", "state": "Delivered" })]);
+}
+
+/// Canceling the lines and moving the order are two things on the platform: the first stays when the second is refused.
+#[test]
+fn a_refusal_after_the_lines_were_canceled_is_none() {
+    let answered = |code: &str| {
+        let body = json!({ "data": { "cancelOrder": { "errorCode": code, "message": "No." } } });
+        run("cancel", json!({}), &order(), &[Some(answer(200, body))]).1
+    };
+    assert!(matches!(answered("ORDER_STATE_TRANSITION_ERROR"), End::Unknown(_)));
+    assert!(matches!(answered("QUANTITY_TOO_GREAT_ERROR"), End::Rejected(_)));
+}
+
+/// The package with this text of its manifest replaced.
+fn changed(from: &str, to: &str) -> Engine {
+    let mut files = Package::files("vendure").unwrap();
+    let manifest = files.get_mut("adapter.toml").unwrap();
+    assert!(manifest.contains(from), "{from}");
+    *manifest = manifest.replace(from, to);
+    Engine::compile(&Package::open(files).unwrap(), &BTreeMap::new()).unwrap()
+}
+
+#[test]
+fn a_check_that_says_nothing_has_not_passed() {
+    let from = r#"if any(.nextStates[]?; . == $input.to) then null"#;
+    for to in ["if true then empty", "if true then false", "if true then {}"] {
+        let input = input(json!({ "to": "Shipped" }));
+        let ask = Ask { order: Some("12"), key: "op-1", input: &input };
+        let refused = changed(from, to).attempt("transition", &ask, Some(&record(&order()))).map(|_| ()).unwrap_err();
+        assert!(refused.message.contains("neither a sentence nor null"), "{refused:?}");
+    }
+    let unknown = changed(r#"any(.nextStates[]?; . == "Cancelled")"#, "error(\"odd\")");
+    let offered = unknown.available_actions(&record(&order()));
+    let cancel = offered.iter().find(|action| action.name.as_str() == "cancel").unwrap();
+    assert!(!cancel.enabled && cancel.blockers[0].message.contains("odd"), "{cancel:?}");
 }
 
 #[test]
@@ -172,10 +237,18 @@ fn what_the_owner_lists_as_next_decides_what_is_offered() {
         let actions = engine.available_actions(&record(order)).into_iter();
         actions.filter(|action| action.enabled).map(|action| action.name.to_string()).collect()
     };
-    assert_eq!(offered(&order()), ["cancel", "refund", "ship", "transition"]);
+    assert_eq!(offered(&order()), ["cancel", "confirm", "refund", "ship", "transition"]);
     let mut canceled = order();
     (canceled["state"], canceled["nextStates"]) = (json!("Cancelled"), json!([]));
-    assert_eq!(offered(&canceled), ["refund", "transition"]);
+    canceled["payments"].as_array_mut().unwrap().push(json!({ "id": "5", "state": "Authorized", "amount": 100 }));
+    assert_eq!(offered(&canceled), ["confirm", "refund", "transition", "void"]);
+    let mut modified = order();
+    modified["state"] = json!("Modifying");
+    assert!(!offered(&modified).contains(&"ship".to_owned()));
+    let mut packed = order();
+    packed["fulfillments"][0]["lines"][0]["quantity"] = json!(3);
+    packed["fulfillments"][0]["state"] = json!("Pending");
+    assert_eq!(offered(&packed), ["cancel", "hand_over", "refund", "transition"]);
     let (sent, end) = run("transition", json!({ "to": "Shipped" }), &canceled, &[]);
     assert!(matches!(end, End::Rejected(_)) && sent.is_empty());
 }

@@ -223,3 +223,11 @@ fn yaml_paths(text: &str) -> Vec<(String, String)> {
     }
     found
 }
+
+#[test]
+fn many_orders_are_named_by_one_parameter_each() {
+    let engine = Engine::compile(&Package::find("medusa").unwrap(), &BTreeMap::new()).unwrap();
+    let call = engine.get_many(&["order_1", "order_2"]).unwrap().unwrap();
+    let ids: Vec<&str> = call.query.iter().filter(|(name, _)| name == "id[]").map(|(_, id)| id.as_str()).collect();
+    assert_eq!(ids, ["order_1", "order_2"]);
+}

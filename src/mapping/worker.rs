@@ -1,10 +1,11 @@
 //! A worker: it takes its limits upon itself, then runs the programs that the server sends until its input ends.
 
 use std::io::{self, BufReader, Read as _, Write as _};
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
 
 use order_adapter::{CompileError, MapError, Mapping, Value};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::frame::{self, EvaluateHead, HEAD, Kind, RunHead};
@@ -37,8 +38,14 @@ fn live(memory: Option<&str>) -> ExitCode {
 
 /// No more memory than this, no file or socket besides the three pipes, nothing written to disk.
 fn limit(memory: u64) -> io::Result<()> {
-    for (resource, most) in [(Resource::As, memory), (Resource::Nofile, 3), (Resource::Fsize, 0), (Resource::Core, 0)] {
-        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+    let most = |most| Rlimit { current: Some(most), maximum: Some(most) };
+    if getrlimit(Resource::As) != most(memory) {
+        setrlimit(Resource::As, most(memory))?;
+        // The allocator has reserved address space already, and would use it whatever the limit. So it starts again.
+        return Err(Command::new(super::this_program()).args(std::env::args_os().skip(1)).env_clear().exec());
+    }
+    for resource in [(Resource::Nofile, 3), (Resource::Fsize, 0), (Resource::Core, 0)] {
+        setrlimit(resource.0, most(resource.1))?;
     }
     Ok(())
 }

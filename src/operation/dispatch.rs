@@ -1,7 +1,7 @@
 //! Asking the owner, and what each answer proves.
 
 use order_contract::protocol::{ActionCall, ActionError, Idempotency};
-use order_contract::{Effect, IdError, IdempotencyKey};
+use order_contract::{Effect, IdError, IdempotencyKey, OrderId, SourceVersion};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, sleep, timeout};
 use uuid::Uuid;
@@ -302,12 +302,14 @@ impl Operations {
         }
     }
 
-    /// Reads an order through if that does not take long, and answers its version.
-    async fn read_order(&self, id: &order_contract::OrderId) -> Option<order_contract::SourceVersion> {
-        match timeout(READ_MAX, self.ingest.refresh(id)).await {
-            Ok(Ok(order)) => order.map(|order| order.snapshot.version),
+    /// Reads an order through, and answers its version if that does not take long. What takes long goes on by itself.
+    async fn read_order(&self, id: &OrderId) -> Option<SourceVersion> {
+        let (ingest, id) = (self.ingest.clone(), id.clone());
+        let read = tokio::spawn(async move { ingest.refresh(&id).await });
+        match timeout(READ_MAX, read).await {
+            Ok(Ok(Ok(order))) => order.map(|order| order.snapshot.version),
             // Polling brings it.
-            Ok(Err(_)) | Err(_) => None,
+            _ => None,
         }
     }
 }

@@ -228,6 +228,9 @@ pub struct Reread {
     pub every: Duration,
     /// The most orders of one request.
     pub batch: u32,
+    /// How far back reconciliation on schedule compares orders, ended ones among them, if that is further than the
+    /// configuration says.
+    pub ended: Duration,
 }
 
 /// How much a source may still be asked before it says no.

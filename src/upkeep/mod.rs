@@ -155,13 +155,16 @@ impl Upkeep {
         let now = (self.clock)();
         let ago = |duration: Duration| now - TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
         let recent = self.catalog.reconciled_since(ago(self.limits.reconcile_interval)).await?;
-        for key in self.registry.now().keys().filter(|key| !recent.contains(key.as_str())) {
+        for (key, source) in self.registry.now().iter().filter(|(key, _)| !recent.contains(key.as_str())) {
             let complete = self.ingest.sync_state(key).await?;
             let settled = complete.high_water.is_some() && !complete.paused;
             if !settled {
                 continue;
             }
-            let request = RunRequest { since: Some(ago(self.limits.reconcile_window)), ..RunRequest::default() };
+            // One that cannot be asked now is compared as far back as any.
+            let blind = source.port.describe().await.ok().and_then(|capabilities| capabilities.blind_spots);
+            let window = blind.map_or(self.limits.reconcile_window, |of| of.ended.max(self.limits.reconcile_window));
+            let request = RunRequest { since: Some(ago(window)), ..RunRequest::default() };
             match self.catalog.ask(key, RunKind::Reconcile, request, SCHEDULE).await {
                 Ok(_) | Err(CatalogError::Running(_) | CatalogError::Unknown(_)) => {}
                 Err(error) => return Err(error.into()),

@@ -12,7 +12,7 @@ use order_contract::{ActionBlocker, ActionName, AvailableAction};
 use serde_json::{Map, Value};
 
 use super::exchange::{Call, Exchange, Request, object};
-use super::expression::{Bindings, Program};
+use super::expression::{Bindings, Program, is_true};
 use super::input;
 use super::template::Declared;
 use super::verdict::Rules;
@@ -226,12 +226,13 @@ impl Action {
             ]);
             return vec![ActionBlocker { code: "STATE".into(), message, details: Some(details) }];
         }
-        match &self.allowed_when {
-            Some(allowed) if !allowed.holds(record, bindings) => {
-                vec![ActionBlocker { code: "NOT_ALLOWED".into(), message: self.not_allowed.clone(), details: None }]
-            }
-            _ => Vec::new(),
-        }
+        let Some(allowed) = &self.allowed_when else { return Vec::new() };
+        let message = match allowed.value(record, bindings) {
+            Ok(value) if is_true(&value) => return Vec::new(),
+            Ok(_) => self.not_allowed.clone(),
+            Err(reason) => format!("Whether it is allowed could not be found out: {reason}"),
+        };
+        vec![ActionBlocker { code: "NOT_ALLOWED".into(), message, details: None }]
     }
 
     /// Why the input is not taken, before anything is read.
@@ -246,8 +247,7 @@ impl Action {
             let message = first.message.clone();
             return Some(ActionError { blockers, ..error("ACTION_NOT_ALLOWED", message) });
         }
-        let said = self.refuse.as_ref().map(|refuse| refuse.text(record, bindings))?;
-        match said {
+        match self.refuse.as_ref()?.objection(record, bindings) {
             Ok(None) => None,
             Ok(Some(sentence)) => Some(error("INVALID_INPUT", sentence)),
             // What cannot be checked is not sent.

@@ -96,6 +96,7 @@ pub(crate) struct Request {
     method: String,
     path: Text,
     query: Vec<(String, Text)>,
+    query_lists: Vec<(String, Program)>,
     headers: Vec<(String, Text)>,
     body: Content,
 }
@@ -120,6 +121,10 @@ impl Request {
         let texts = |templates: &BTreeMap<String, Template>| {
             templates.iter().map(|(name, template)| Ok((name.clone(), text(template)?))).collect::<Result<Vec<_>, _>>()
         };
+        let query_lists = request.query_lists.iter().map(|(name, list)| {
+            let place = format!("{place}.query_lists.{name}");
+            Ok((name.clone(), Program::compile(&place, list).map_err(EngineError::Expression)?))
+        });
         let body = match (&request.graphql, &request.variables, &request.body) {
             (Some(file), variables, None) => {
                 let variables = variables.as_ref().map(|v| Program::compile(&format!("{place}.variables"), v));
@@ -150,6 +155,7 @@ impl Request {
             method,
             path: text(&path)?,
             query: texts(&request.query)?,
+            query_lists: query_lists.collect::<Result<_, EngineError>>()?,
             headers: texts(&request.headers)?,
             body,
         })
@@ -186,14 +192,20 @@ impl Request {
                 Some(("application/json", json(&body)?))
             }
         };
-        let (query, headers) = (present(&self.query), present(&self.headers));
+        let (mut query, headers) = (present(&self.query), present(&self.headers));
+        for (name, list) in &self.query_lists {
+            let items = list.items(input, bindings).map_err(|error| wrong(error.to_string()))?;
+            let texts = items.as_ref().and_then(|items| items.iter().map(super::expression::text).collect());
+            let texts: Vec<String> = texts.ok_or_else(|| wrong(format!("`{name}` is a list of texts")))?;
+            query.extend(texts.into_iter().map(|text| (name.clone(), text)));
+        }
         Ok(Call { method: self.method.clone(), target: Target::Below(path), query, headers, body })
     }
 
     /// Whether it names a placeholder or a variable such as `page.number` anywhere.
     pub(crate) fn names(request: &manifest::Request, name: &str) -> bool {
         let templates = request.path.iter().chain(request.query.values()).chain(request.headers.values());
-        let expressions = request.body.iter().chain(&request.variables);
+        let expressions = request.body.iter().chain(&request.variables).chain(request.query_lists.values());
         templates.map(|template| &template.0).any(|text| text.contains(&format!("${{{name}}}")))
             || expressions.map(|expression| &expression.0).any(|text| text.contains(&format!("${name}")))
     }

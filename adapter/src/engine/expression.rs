@@ -102,7 +102,7 @@ pub(crate) fn text(value: &Val) -> Option<String> {
 }
 
 /// Whether a value counts as true: as in jq, all but `null` and `false` do.
-fn is_true(value: &Val) -> bool {
+pub(super) fn is_true(value: &Val) -> bool {
     !matches!(value, Val::Null | Val::Bool(false))
 }
 
@@ -142,6 +142,28 @@ impl Program {
 
     /// The one result; null when there is none.
     pub(crate) fn value(&self, input: &Val, bindings: &Bindings) -> Result<Val, MapError> {
+        let mut results = self.results(input, bindings)?;
+        match results.len() {
+            0 => Ok(Val::Null),
+            1 => Ok(results.swap_remove(0)),
+            _ => Err(self.wrong("gave more than one result")),
+        }
+    }
+
+    /// A sentence that says what is wrong, or none. It must say one or the other: what gives nothing has checked nothing.
+    pub(crate) fn objection(&self, input: &Val, bindings: &Bindings) -> Result<Option<String>, MapError> {
+        match self.results(input, bindings)?.as_slice() {
+            [Val::Null] => Ok(None),
+            [sentence @ Val::TStr(_)] => Ok(text(sentence)),
+            _ => Err(self.wrong("gave neither a sentence nor null")),
+        }
+    }
+
+    fn wrong(&self, what: &str) -> MapError {
+        MapError::Program(format!("{}: {what}", self.place))
+    }
+
+    fn results(&self, input: &Val, bindings: &Bindings) -> Result<Vec<Val>, MapError> {
         let results = match &bindings.elsewhere {
             None => self.mapping.values(input.clone(), bindings.values()),
             Some(elsewhere) => {
@@ -152,7 +174,7 @@ impl Program {
             }
         };
         let results = results.map_err(|error| match error {
-            MapError::Program(reason) => MapError::Program(format!("{}: {reason}", self.place)),
+            MapError::Program(reason) => self.wrong(&reason),
             MapError::Stopped(reason) => MapError::Stopped(format!("{}: {reason}", self.place)),
             other => other,
         });
@@ -160,12 +182,7 @@ impl Program {
             // The first of several is enough.
             let _ = elsewhere.stopped.set(reason.clone());
         }
-        let mut results = results?;
-        match results.len() {
-            0 => Ok(Val::Null),
-            1 => Ok(results.swap_remove(0)),
-            _ => Err(MapError::Program(format!("{}: gave more than one result", self.place))),
-        }
+        results
     }
 
     /// The one result as text; none when it is null.

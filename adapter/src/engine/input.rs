@@ -22,14 +22,15 @@ pub(super) fn schema(fields: &BTreeMap<String, InputKind>) -> Map<String, Value>
 }
 
 fn schema_of(kind: Kind) -> Value {
-    let decimal = json!({ "type": "string", "pattern": "^-?[0-9]+(\\.[0-9]{1,4})?$" });
+    let positive = json!({ "type": "string", "pattern": "^(?=.*[1-9])[0-9]+(\\.[0-9]{1,4})?$" });
     match kind {
         Kind::Text => json!({ "type": "string" }),
-        Kind::Decimal => decimal,
+        Kind::Decimal => json!({ "type": "string", "pattern": "^-?[0-9]+(\\.[0-9]{1,4})?$" }),
+        Kind::Amount => positive,
         Kind::Integer => json!({ "type": "integer" }),
         Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Lines => json!({ "type": "array", "minItems": 1, "items": { "type": "object",
-            "properties": { "lineId": { "type": "string" }, "quantity": decimal }, "required": ["lineId", "quantity"] } }),
+            "properties": { "lineId": { "type": "string" }, "quantity": positive }, "required": ["lineId", "quantity"] } }),
         Kind::Address => json!({ "type": "object" }),
         Kind::Object => json!({}),
     }
@@ -63,11 +64,12 @@ pub(super) fn check(fields: &BTreeMap<String, InputKind>, input: &Map<String, Va
 fn is_of(kind: Kind, value: &Value) -> bool {
     match kind {
         Kind::Text => value.is_string(),
-        Kind::Decimal => is_decimal(value),
+        Kind::Decimal => decimal(value).is_some(),
+        Kind::Amount => is_positive(value),
         Kind::Integer => value.is_i64() || value.is_u64(),
         Kind::Boolean => value.is_boolean(),
         Kind::Lines => value.as_array().is_some_and(|lines| {
-            !lines.is_empty() && lines.iter().all(|line| line["lineId"].is_string() && is_decimal(&line["quantity"]))
+            !lines.is_empty() && lines.iter().all(|line| line["lineId"].is_string() && is_positive(&line["quantity"]))
         }),
         Kind::Address => value.is_object(),
         Kind::Object => true,
@@ -75,17 +77,26 @@ fn is_of(kind: Kind, value: &Value) -> bool {
 }
 
 /// An exact decimal: a text, or a whole number. A fraction that was a JSON number has been a float on its way here.
-fn is_decimal(value: &Value) -> bool {
-    value.is_i64() || value.is_u64() || value.as_str().is_some_and(|text| Decimal::from_str_exact(text).is_ok())
+fn decimal(value: &Value) -> Option<Decimal> {
+    match value {
+        Value::String(text) => Decimal::from_str_exact(text).ok(),
+        value => value.as_i64().map(Decimal::from).or_else(|| value.as_u64().map(Decimal::from)),
+    }
+}
+
+/// Platforms take less than nothing, too: Vendure pays a refund of a negative amount.
+fn is_positive(value: &Value) -> bool {
+    decimal(value).is_some_and(|number| number > Decimal::ZERO && number.scale() <= 4)
 }
 
 fn described(kind: Kind) -> &'static str {
     match kind {
         Kind::Text => "a text",
         Kind::Decimal => "a decimal as text, such as \"19.99\"",
+        Kind::Amount => "an amount above zero as text, such as \"19.99\"",
         Kind::Integer => "a whole number",
         Kind::Boolean => "true or false",
-        Kind::Lines => "a list of {lineId, quantity}",
+        Kind::Lines => "a list of {lineId, quantity} with quantities above zero",
         Kind::Address => "an address",
         Kind::Object => "a value",
     }

@@ -131,7 +131,9 @@ impl Webhook {
         bindings: &Bindings,
         whole: impl Fn(&Val) -> bool,
     ) -> Result<(String, Event), EventError> {
-        let headers = object(delivery.headers.iter().map(|(name, value)| (name.as_str(), Val::from(value.clone()))));
+        // A token is a secret, which no expression may put where it is stored.
+        let shown = delivery.headers.iter().filter(|(name, _)| !self.is_token(name));
+        let headers = object(shown.map(|(name, value)| (name.as_str(), Val::from(value.clone()))));
         let body = parse(delivery.body).unwrap_or_default();
         let text = String::from_utf8_lossy(delivery.body).into_owned();
         let value = object([("headers", headers), ("body", body), ("text", Val::from(text))]);
@@ -156,6 +158,10 @@ impl Webhook {
             Some(Val::Obj(_)) => Ok((id, Event::Changed(order))),
             _ => Err(EventError::Malformed("it holds no order".into())),
         }
+    }
+
+    fn is_token(&self, header: &str) -> bool {
+        matches!(&self.verify, Verify::Token { header: token } if token.eq_ignore_ascii_case(header))
     }
 
     /// What a webhook's signature covers; none when a header it names is not there.

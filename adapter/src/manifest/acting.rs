@@ -163,7 +163,7 @@ pub enum Class {
 /// The kind of an input field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
-#[schemars(with = "String", extend("pattern" = "^(text|decimal|integer|boolean|lines|address|object)\\??$"))]
+#[schemars(with = "String", extend("pattern" = "^(text|decimal|amount|integer|boolean|lines|address|object)\\??$"))]
 pub struct InputKind {
     /// What a value looks like.
     pub kind: Kind,
@@ -178,11 +178,13 @@ pub enum Kind {
     Text,
     /// An exact decimal, as text.
     Decimal,
+    /// An amount of money to move: an exact decimal above zero, as text.
+    Amount,
     /// A whole number.
     Integer,
     /// Yes or no.
     Boolean,
-    /// `[{lineId, quantity}]`.
+    /// `[{lineId, quantity}]`, every quantity above zero.
     Lines,
     /// An address as in the canonical order.
     Address,
@@ -198,6 +200,7 @@ impl TryFrom<String> for InputKind {
         let kind = match word {
             "text" => Kind::Text,
             "decimal" => Kind::Decimal,
+            "amount" => Kind::Amount,
             "integer" => Kind::Integer,
             "boolean" => Kind::Boolean,
             "lines" => Kind::Lines,
@@ -205,7 +208,7 @@ impl TryFrom<String> for InputKind {
             "object" => Kind::Object,
             other => {
                 return Err(format!(
-                    "there is no kind of input {other:?}: text, decimal, integer, boolean, lines, address or object"
+                    "there is no kind of input {other:?}: text, decimal, amount, integer, boolean, lines, address or object"
                 ));
             }
         };

@@ -226,6 +226,10 @@ pub struct Request {
     /// Query parameters.
     #[serde(default)]
     pub query: BTreeMap<String, Template>,
+    /// Query parameters that are repeated, once for each text of the list that a jq expression gives. Its input is that
+    /// of `body`.
+    #[serde(default)]
+    pub query_lists: BTreeMap<String, Expression>,
     /// Headers of this request.
     #[serde(default)]
     pub headers: BTreeMap<String, Template>,

@@ -1,5 +1,7 @@
 //! How the platform is read: lists of changes, single orders, what belongs to them, and where changes hide.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -210,6 +212,9 @@ pub struct Reread {
     pub why: String,
     /// How often each open order is read again, within the rate budget.
     pub every: Span,
+    /// How far back reconciliation on schedule compares orders, ended ones among them: those are not read again otherwise.
+    #[serde(default = "quarter")]
+    pub ended: Span,
     /// Reads many orders at once: it sees `$ids`. Without it each is read by `[get]`.
     #[serde(default)]
     pub request: Option<Request>,
@@ -226,4 +231,8 @@ pub struct Reread {
 
 fn fifty() -> u32 {
     50
+}
+
+fn quarter() -> Span {
+    Span(Duration::from_secs(90 * 24 * 3600))
 }

@@ -65,16 +65,20 @@ def order:
   | (.totalWithTax | money) as $total
   | [.shippingLines | list[] | {title: (.shippingMethod | object | (.name | text) // (.code | text) // "Shipping"), amount: price(.price; .priceWithTax)} | select(.amount != null)] as $shipping
   | total($lines[] | dec_mul(.unitPrice; .quantity.canceled)) as $canceled
+  # Canceled shipping comes as a discount of the order, which it is not.
+  | [.discounts | list[] | . + {oc_amount: (price(.amount; .amountWithTax) | dec_neg)} | select(.oc_amount != null)] as $off
+  | total($off[] | select(.adjustmentSource == "CANCEL_ORDER") | .oc_amount) as $unshipped
   # The total falls with what is canceled; the lines keep what was ordered.
   | [(.surcharges | list[] | {title: (.description | text // "Surcharge"), amount: (price(.price; .priceWithTax) // "0")}),
-     (if $canceled | is_positive then {title: "Canceled", amount: ($canceled | dec_neg)} else empty end)] as $fees
+     ({title: "Canceled", amount: $canceled}, {title: "Canceled shipping", amount: $unshipped} | select(.amount | is_positive) | .amount |= dec_neg)] as $fees
   | {subtotal: total($lines[] | dec_mul(.unitPrice; .quantity.ordered)), fees: total($fees[].amount),
      shipping: (if .shippingLines | type == "array" then total($shipping[].amount) else price(.shipping; .shippingWithTax) // "0" end),
      tax: (if .total == null then total(.taxSummary | list[] | .taxTotal | money) else dec_sub(.totalWithTax; .total) | money end), total: $total} as $sums
   | ([$sums.subtotal, $sums.shipping, $sums.fees, (if $gross then "0" else $sums.tax end), ($total | dec_neg)] | dec_sum) as $discount
   | (if .payments | type == "array" then {captured: total($payments[] | select(.state == "Settled") | .amount | money), authorized: total($payments[] | select(.state == "Authorized") | .amount | money),
        refunded: total($refunds[] | select(.state == "Settled") | .total | money)} else {} end) as $flows
-  | [.history | object | .items | list[]] as $history
+  # The newest entries are asked for; they are told from the oldest on.
+  | ([.history | object | .items | list[]] | if (.[0].createdAt // "") > (.[-1].createdAt // "") then reverse else . end) as $history
   | def reached($state): [$history[] | select(.type == "ORDER_STATE_TRANSITION" and (.data | object | .to) == $state) | .createdAt | text | values] | max // null | utc;
     {sourceOrderId: (.id | text), number: ((.code | text) // (.id | text)), currency: .currencyCode,
      # State transitions, payments and refunds leave `updatedAt` alone: the youngest trace of a change counts.
@@ -96,8 +100,8 @@ def order:
        email: ($who.emailAddress | text), phone: ($who.phoneNumber | text)} | present),
      billingAddress: (.billingAddress | address), shippingAddress: (.shippingAddress | address)}
   + {lines: $lines, totals: ($sums + $flows + {discount: $discount} | compact), fees: $fees, shippingLines: $shipping,
-     discounts: (([.promotions | list[] | {key: "PROMOTION:\(.id)", value: (.couponCode | text)}] | from_entries) as $codes | [.discounts | list[] | {title: (.description | text // "Discount"), amount: (price(.amount; .amountWithTax) | dec_neg),
-         couponCode: $codes[.adjustmentSource | text // ""]} | select(.amount != null) | compact]),
+     discounts: (([.promotions | list[] | {key: "PROMOTION:\(.id)", value: (.couponCode | text)}] | from_entries) as $codes | [$off[] | select(.adjustmentSource != "CANCEL_ORDER")
+       | {title: (.description | text // "Discount"), amount: .oc_amount, couponCode: $codes[.adjustmentSource | text // ""]} | compact]),
      coupons: [.couponCodes | arrays | .[] | text | values | {code: .}],
      taxLines: [.taxSummary | list[] | {title: (.description | text // "Tax"), rate: (if .taxRate == null then null else dec_div(.taxRate; 100; 4) end), amount: (.taxTotal | money)} | select(.amount != null) | compact]}
   + {payments: [$payments[] | . as $one | total(.refunds | list[] | select(.state == "Settled") | .total | money) as $back
@@ -116,7 +120,8 @@ def order:
      notes: [$history[] | select(.type == "ORDER_NOTE") | {text: (.data | object | .note | text), author: (.administrator | object | .emailAddress | text), at: (.createdAt | utc), customerVisible: (.isPublic == true)}
        | select(.text != null) | compact],
      events: [$history[] | {id: (.id | text), type: .type, at: (.createdAt | utc), actor: (.administrator | object | .emailAddress | text)}
-         + (if .type == "ORDER_STATE_TRANSITION" then .data | object | {fromState: (.from | text), toState: (.to | text)} else {} end) | compact]}
+         + (if .type == "ORDER_STATE_TRANSITION" then .data | object | {fromState: (.from | text), toState: (.to | text)} else {} end)
+       | select(.id != null and .type != null and .at != null) | compact]}
   + {attributes: ({nextStates} | present)}
   # An order whose lines were not selected is no whole order: the contract refuses it at /lines.
   | present | .lines //= (if $order.lines | type == "array" then [] else null end) | .times //= {};

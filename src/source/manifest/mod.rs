@@ -196,7 +196,11 @@ impl OrderSource for ManifestSource {
             dry_run: false,
             expected_version: false,
             page_size_max: self.engine.page_size(),
-            blind_spots: manifest.reread.as_ref().map(|reread| Reread { every: reread.every.0, batch: reread.size }),
+            blind_spots: manifest.reread.as_ref().map(|reread| Reread {
+                every: reread.every.0,
+                batch: reread.size,
+                ended: reread.ended.0,
+            }),
         })
     }
 

@@ -39,8 +39,7 @@ impl ManifestSource {
         let whole = stream::iter(listed.records).map(|record| self.complete(record)).buffered(AT_ONCE);
         let mut records: Vec<Record> = whole.try_filter_map(async |record| Ok(record)).try_collect().await?;
         let touched = listed.touched.into_iter().filter_map(|id| SourceOrderId::try_new(id).ok());
-        let touched = stream::iter(touched).map(|id| async move { self.read_order(&id).await }).buffered(AT_ONCE);
-        records.extend(touched.try_filter_map(async |record| Ok(record)).try_collect::<Vec<_>>().await?);
+        records.extend(self.read_many(&touched.collect::<Vec<_>>()).await?);
 
         Ok(ChangePage {
             orders: records.iter().map(|record| self.raw(record, None)).collect::<Result<_, _>>()?,
@@ -59,23 +58,32 @@ impl ManifestSource {
     }
 
     pub(super) async fn read_again(&self, ids: &[SourceOrderId]) -> Result<Vec<RawOrder>, SourceError> {
-        let names: Vec<&str> = ids.iter().map(SourceOrderId::as_str).collect();
-        let call = self.engine.get_many(&names).map_err(|error| self.malformed(error.to_string()))?;
-        let records: Vec<Record> = match call {
-            Some(call) => {
-                let exchange =
-                    self.transport.read(&self.engine, &call).await.map_err(|failure| self.unread(failure))?;
-                let records = self.engine.got_many(&exchange).map_err(|error| self.refused(error))?;
-                let whole = stream::iter(records).map(|record| self.complete(record)).buffered(AT_ONCE);
-                whole.try_filter_map(async |record| Ok(record)).try_collect().await?
-            }
-            None => {
-                let reads = stream::iter(ids.to_vec()).map(|id| async move { self.read_order(&id).await });
-                let reads = reads.buffered(AT_ONCE);
-                reads.try_filter_map(async |record| Ok(record)).try_collect().await?
-            }
-        };
-        records.iter().map(|record| self.raw(record, None)).collect()
+        self.read_many(ids).await?.iter().map(|record| self.raw(record, None)).collect()
+    }
+
+    /// Reads orders, many at once where the platform has a request for that.
+    async fn read_many(&self, ids: &[SourceOrderId]) -> Result<Vec<Record>, SourceError> {
+        let mut records = Vec::with_capacity(ids.len());
+        let size = self.engine.manifest().reread.as_ref().map_or(1, |reread| reread.size.max(1) as usize);
+        for ids in ids.chunks(size) {
+            let names: Vec<&str> = ids.iter().map(SourceOrderId::as_str).collect();
+            let call = self.engine.get_many(&names).map_err(|error| self.malformed(error.to_string()))?;
+            let read: Vec<Record> = match call {
+                Some(call) => {
+                    let exchange =
+                        self.transport.read(&self.engine, &call).await.map_err(|failure| self.unread(failure))?;
+                    let read = self.engine.got_many(&exchange).map_err(|error| self.refused(error))?;
+                    let whole = stream::iter(read).map(|record| self.complete(record)).buffered(AT_ONCE);
+                    whole.try_filter_map(async |record| Ok(record)).try_collect().await?
+                }
+                None => {
+                    let reads = stream::iter(ids.to_vec()).map(|id| async move { self.read_order(&id).await });
+                    reads.buffered(AT_ONCE).try_filter_map(async |record| Ok(record)).try_collect().await?
+                }
+            };
+            records.extend(read);
+        }
+        Ok(records)
     }
 
     /// Reads what belongs to a record besides itself; none when the order is gone meanwhile.

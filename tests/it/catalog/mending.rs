@@ -331,7 +331,8 @@ struct Sparse(ProtocolClient);
 #[async_trait::async_trait]
 impl OrderSource for Sparse {
     async fn describe(&self) -> Result<Capabilities, SourceError> {
-        let blind_spots = Some(Reread { every: Duration::from_secs(900), batch: 50 });
+        let (every, ended) = (Duration::from_secs(900), Duration::from_secs(90 * 24 * 3600));
+        let blind_spots = Some(Reread { every, batch: 50, ended });
         Ok(Capabilities { blind_spots, ..self.0.describe().await? })
     }
 
@@ -403,4 +404,26 @@ async fn open_orders_are_read_again_where_the_change_list_has_blind_spots() {
         clock.set(1_000);
         assert_eq!(center.upkeep.reread_batch(&source("shelf")).await.unwrap(), 50, "{}: the next round", world.name);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_to_an_ended_order_in_silence_is_found_on_schedule() {
+    let world = sqlite().await;
+    let shelf = Shelf::start().await;
+    let mut ended = changed("000", 1, 0);
+    ended["status"] = json!("COMPLETED");
+    shelf.put(ended.clone());
+    shelf.set_now(500);
+    let clock = TestClock::default();
+    let plain = rounding(&shelf, Rounding::Refuse, "");
+    let sparse = Source { port: Arc::new(Sparse(client(&shelf, Rounding::Refuse))), ..plain };
+    let center = Center::with(&world.database, [sparse], &clock, INGEST, OPERATION);
+    center.ingest.poll(&source("shelf")).await.unwrap();
+    // A month later its money goes back, and the date of change stays.
+    ended["version"] = json!(2);
+    ended["paymentStatus"] = json!("REFUNDED");
+    shelf.put(ended.clone());
+    clock.set((at(30 * 24 * 3600) - Utc::now()).num_seconds());
+    let _running = center.run_upkeep();
+    until("it is found", async || center.held(&order_id("shelf", "000")).await == Some(snapshot(&ended))).await;
 }

@@ -173,6 +173,16 @@ async fn standard_webhooks_and_tokens() {
     for token in ["", "webhook-secre", "webhook-secret2", "WEBHOOK-SECRET"] {
         assert!(matches!(send(token), Err(EventError::Signature)), "{token}");
     }
+    // The event's id is stored: the secret must not get there.
+    let curious = woocommerce(&[
+        (VERIFY, "verify = { type = \"token\", header = \"X-Token\" }"),
+        (".headers[\"x-wc-webhook-delivery-id\"]", ".headers | tostring"),
+        ("accept = '.headers[\"x-wc-webhook-resource\"] == \"order\"'\n", ""),
+    ]);
+    let source = shop.source_with(&curious, |_| ());
+    let all = headers(&[("x-token", "webhook-secret"), ("x-other", "seen")]);
+    let (id, _) = source.parse_event(&all, BODY.as_bytes(), now()).unwrap();
+    assert!(id.contains("seen") && !id.contains("webhook-secret"), "{id}");
 }
 
 #[tokio::test]
