@@ -98,6 +98,59 @@ async function drive() {
     same((await shop.get(id)).state, 'Shipped', 'state');
     same((await center.act('shipOrder', 'shop', id)).userErrors[0]?.code, 'ACTION_NOT_ALLOWED', 'nothing is left');
   });
+  await test('a parcel that Vendure packed is handed over and confirmed', async () => {
+    const id = await shop.order();
+    await shop.pack(id, [0, 1]);
+    same((await center.done('performOrderAction', 'shop', id, { action: 'hand_over' })).fulfillmentStatus, 'PARTIALLY_SHIPPED', 'handed over');
+    same((await center.done('confirmOrder', 'shop', id)).fulfillmentStatus, 'PARTIALLY_DELIVERED', 'confirmed');
+    same((await shop.get(id)).state, 'PartiallyDelivered', 'state');
+    // The order's state cannot go back to shipped; the parcel does.
+    await center.done('shipOrder', 'shop', id);
+    same((await shop.get(id)).fulfillments.map(parcel => parcel.state).sort(), ['Delivered', 'Shipped'], 'parcels');
+    const ended = await center.done('confirmOrder', 'shop', id);
+    same([ended.status, ended.fulfillmentStatus], ['COMPLETED', 'DELIVERED'], 'the rest confirmed');
+    same(await offered(center, id, 'hand_over'), false, 'nothing waits');
+  });
+  await test('more of a line than is left is not packed', async () => {
+    const id = await shop.order();
+    const [first] = (await shop.get(id)).lines;
+    const answer = await center.act('shipOrder', 'shop', id, { lines: [{ lineId: first.id, quantity: '3' }] });
+    expect(/only 2/.test(answer.userErrors[0]?.message), JSON.stringify(answer));
+    same((await shop.get(id)).fulfillments, [], 'parcels');
+  });
+  await test('an authorized payment is let go', async () => {
+    const id = await shop.order({ method: 'authorizes' });
+    same((await center.done('performOrderAction', 'shop', id, { action: 'void' })).payments[0].status, 'VOIDED', 'payment');
+    same((await shop.get(id)).payments[0].state, 'Cancelled', 'state');
+    same(await offered(center, id, 'pay'), false, 'offered');
+  });
+  await test('a pending refund is settled', async () => {
+    const id = await shop.order();
+    await shop.refund(id, 500, false);
+    same((await center.done('performOrderAction', 'shop', id, { action: 'settle_refund', input: { reference: 'bank-1' } })).totals.refunded.amount, '5', 'given back');
+    same((await shop.get(id)).payments[0].refunds.map(refund => refund.state), ['Settled'], 'state');
+  });
+  await test('carts and drafts are canceled, too', async () => {
+    const draft = (await shop.admin.ask('mutation { createDraftOrder { id } }')).id;
+    for (const id of [await shop.order({ upTo: 'AddingItems' }), await shop.order({ upTo: 'ArrangingPayment' }), draft]) {
+      same((await center.done('cancelOrder', 'shop', id)).status, 'CANCELED', 'status');
+      same((await shop.get(id)).state, 'Cancelled', 'state');
+    }
+  });
+  await test('a refund of nothing, of less, or of a part of a cent is none', async () => {
+    const id = await shop.order();
+    for (const amount of ['0', '-5', '0.001']) {
+      const refused = await center.act('refundOrder', 'shop', id, { amount }).catch(error => error);
+      expect(refused.operation?.state !== 'SUCCEEDED', `${amount}: ${JSON.stringify(refused)}`);
+    }
+    same((await shop.get(id)).payments[0].refunds, [], 'refunds');
+  });
+  await test('a refund of an order that has ended is found by reconciliation', async () => {
+    const id = seeded.delivered;
+    await shop.refund(id, 700, true);
+    await center.run('reconcile', 'shop', 300);
+    same((await there(id)).totals.refunded?.amount, '7', 'given back');
+  });
   await test('cancel takes everything back but the money, and refund gives it back', async () => {
     const id = await shop.order();
     const paid = (await shop.get(id)).payments[0].amount;
