@@ -57,7 +57,7 @@ fn refusal(source: &SourceKey, error: &IngestError) -> Refusal {
             Refusal::new(StatusCode::BAD_REQUEST, "INVALID_EVENT", message)
         }
         error => {
-            tracing::error!(%source, error = %Chain(error), "could not store a webhook");
+            tracing::error!(%source, error = %Chain(error), "a webhook could not be taken");
             Refusal::unavailable()
         }
     }

@@ -69,6 +69,7 @@ impl Ingest {
                 EventError::NotConfigured => "not_configured",
                 EventError::Unplugged => "not_connected",
                 EventError::Signature => "signature",
+                EventError::Stopped(_) => "stopped",
                 EventError::Malformed(_) => "malformed",
             };
             metrics::counter!(

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,12 +21,15 @@ use super::process::{LAST_WORDS, PATIENCE, cause_of_death, command, too_long};
 
 /// How long an expression that had to be stopped is not tried again.
 const PAUSE: Duration = Duration::from_secs(60);
+/// Questions that wait at once. Each holds a thread, and other sources need some.
+const WAITING_MAX: usize = 16;
 
 /// Evaluates the expressions of one manifest, one at a time.
 #[derive(Debug)]
 pub struct Isolated {
     limits: Limits,
     state: Mutex<State>,
+    waiting: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +66,7 @@ impl Isolated {
     /// The process starts with the first question.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, state: Mutex::default() }
+        Self { limits, state: Mutex::default(), waiting: AtomicUsize::new(0) }
     }
 
     fn ask(&self, place: &str, program: &str, input: &Value, variables: &[Value]) -> Result<Vec<Value>, MapError> {
@@ -96,11 +100,17 @@ impl Isolated {
 impl Evaluator for Isolated {
     fn evaluate(&self, place: &str, program: &str, input: &Value, variables: &[Value]) -> Result<Vec<Value>, MapError> {
         let ask = || self.ask(place, program, input, variables);
-        match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(MapError::Stopped("too many of this source's expressions wait to be evaluated".to_owned()));
+        }
+        let results = match Handle::try_current().map(|handle| handle.runtime_flavor()) {
             // Others go on meanwhile.
             Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(ask),
             _ => ask(),
-        }
+        };
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        results
     }
 }
 

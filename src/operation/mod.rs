@@ -19,7 +19,7 @@ use order_contract::protocol::ActionError;
 use order_contract::{ActionName, Effect, OrderId, SourceKey, SourceVersion};
 use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, broadcast, oneshot};
-use tokio::time::{Instant, interval_at, sleep_until, timeout};
+use tokio::time::{Instant, interval_at, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::database::{Database, DatabaseError};
@@ -29,6 +29,8 @@ use crate::source::{Registry, Source};
 
 /// How often a waiting reader looks for changes that another node made.
 const REREAD: Duration = Duration::from_millis(500);
+/// How often an operation that is being settled is looked at by who waits to take it.
+const TAKEN_PAUSE: Duration = Duration::from_millis(50);
 /// How long an ask may wait for its turn before it is shed.
 const QUEUE: Duration = Duration::from_secs(1);
 /// Changed operations that a slow reader may be behind before it reads the ledger instead.
@@ -277,11 +279,7 @@ impl Operations {
     /// # Errors
     /// [`OperationError`].
     pub async fn settle_now(&self, id: &str) -> Result<Option<Operation>, OperationError> {
-        let Some(record) = self.record(id).await? else { return Ok(None) };
-        if matches!(record.operation.state, OperationState::Unknown | OperationState::Accepted)
-            && let Some(mark) = self.mark(id)
-            && self.claim(&record).await?
-        {
+        if let Some((record, mark)) = self.take(id).await? {
             let this = self.clone();
             // In a task of its own, like every ask: the operator may leave.
             let settled = self.tasks.spawn(async move {
@@ -299,11 +297,7 @@ impl Operations {
     /// # Errors
     /// [`OperationError`].
     pub async fn decide(&self, id: &str, verdict: Verdict, actor: &str) -> Result<Option<Operation>, OperationError> {
-        let Some(record) = self.record(id).await? else { return Ok(None) };
-        if matches!(record.operation.state, OperationState::Unknown | OperationState::Accepted)
-            && let Some(mark) = self.mark(id)
-            && self.claim(&record).await?
-        {
+        if let Some((record, mark)) = self.take(id).await? {
             let source = self.source(&record.operation.source)?;
             tracing::info!(operation = id, actor, ?verdict, "an operator decided an operation in doubt");
             let this = self.clone();
@@ -314,6 +308,26 @@ impl Operations {
             let _ = decided.await;
         }
         self.find(id).await
+    }
+
+    /// Takes an operation in doubt out of settlement's hands, waiting for what is under way; none when it is not in doubt.
+    async fn take(&self, id: &str) -> Result<Option<(ledger::Record, Mark)>, OperationError> {
+        let deadline = Instant::now() + self.limits.wait;
+        loop {
+            let Some(record) = self.record(id).await? else { return Ok(None) };
+            if !matches!(record.operation.state, OperationState::Unknown | OperationState::Accepted) {
+                return Ok(None);
+            }
+            if let Some(mark) = self.mark(id)
+                && self.claim(&record).await?
+            {
+                return Ok(Some((record, mark)));
+            }
+            if Instant::now() >= deadline {
+                return Err(OperationError::Overloaded);
+            }
+            sleep(TAKEN_PAUSE).await;
+        }
     }
 
     /// The time as it can be stored: an operation reads the same from memory and from the ledger.

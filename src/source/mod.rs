@@ -96,6 +96,9 @@ pub enum EventError {
     /// The signature is missing, wrong or too old.
     #[error("the signature does not verify")]
     Signature,
+    /// An expression of its adapter had to be stopped: it is to be sent again.
+    #[error("the source's adapter could not read it: {0}")]
+    Stopped(String),
     /// The signed body is not an event of the protocol.
     #[error("the body is not an event: {0}")]
     Malformed(String),

@@ -628,6 +628,22 @@ async fn actions_on_one_order_of_a_source_that_forgets_keys_take_turns_on_every_
     }
 }
 
+/// Settlement asks the owner again and again; what a person found there must not be lost because it is at it just then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_waits_for_the_settlement_that_is_under_way() {
+    let world = sqlite().await;
+    let (center, module) = blind(&world).await;
+    for n in 0..5 {
+        forget_keys(&module, Fault::Lose);
+        let doubtful = center.operations.perform(refund("A1", &format!("k{n}"))).await.unwrap();
+        assert_eq!(doubtful.state, OperationState::Unknown);
+        let settle = center.operations.settle_now(&doubtful.id);
+        let decide = center.operations.decide(&doubtful.id, Verdict::TookEffect, "ada");
+        let (_, decided) = tokio::join!(settle, decide);
+        assert_eq!(decided.unwrap().unwrap().state, OperationState::Succeeded);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn while_an_action_is_in_doubt_a_source_that_forgets_keys_is_not_asked_again_for_that_order() {
     for world in databases().await {

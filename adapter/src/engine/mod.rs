@@ -301,7 +301,10 @@ impl Engine {
     pub fn event(&self, delivery: &Delivery<'_>, proofs: &Proofs<'_>) -> Result<(String, Event), EventError> {
         let webhook = self.webhook.as_ref().ok_or(EventError::NotConfigured)?;
         let bindings = self.bindings();
-        webhook.event(delivery, proofs, &bindings, |record| !self.lacks_parts(record))
+        match webhook.event(delivery, proofs, &bindings, |record| !self.lacks_parts(record, &bindings)) {
+            Err(error @ (EventError::Signature | EventError::NotConfigured)) => Err(error),
+            told => bindings.stopped().map_or(told, |reason| Err(EventError::Stopped(reason.to_owned()))),
+        }
     }
 
     /// Adds what proves a webhook to its headers, as the platform does: for contract tests. The header that holds the

@@ -41,6 +41,10 @@ impl Engine {
         let bindings = self.bindings();
         let list = self.lists.get(position.list).unwrap_or(&self.lists[0]);
         let page = list.read(position, window, exchange, &bindings)?;
+        // Whether there is more, and who was touched, may not have been found out.
+        if let Some(reason) = bindings.stopped() {
+            return Err(ReadError::Malformed(reason.to_owned()));
+        }
         let following = position.list + 1;
         let next = page.next.or_else(|| Some(self.lists.get(following)?.begin(following, window, page.newest)));
 
@@ -104,9 +108,8 @@ impl Engine {
     }
 
     /// Whether a record lacks what has to be read besides.
-    pub(super) fn lacks_parts(&self, record: &Val) -> bool {
-        let bindings = self.bindings();
-        self.hydrate.iter().any(|part| part.when.as_ref().is_none_or(|when| when.holds(record, &bindings)))
+    pub(super) fn lacks_parts(&self, record: &Val, bindings: &Bindings) -> bool {
+        self.hydrate.iter().any(|part| part.when.as_ref().is_none_or(|when| when.holds(record, bindings)))
     }
 
     /// The requests of what belongs to a record besides itself, each with its number for [`Self::add_part`].
@@ -117,7 +120,11 @@ impl Engine {
         let bindings = self.id_of(record).map_or_else(|| self.bindings(), |id| self.naming(&id));
         let wanted = self.hydrate.iter().enumerate();
         let wanted = wanted.filter(|(_, part)| part.when.as_ref().is_none_or(|when| when.holds(&record.0, &bindings)));
-        wanted.map(|(i, part)| Ok((i, part.request.render(&record.0, &bindings)?))).collect()
+        let calls = wanted.map(|(i, part)| Ok((i, part.request.render(&record.0, &bindings)?))).collect();
+        match bindings.stopped() {
+            Some(reason) => Err(EngineError::Render("hydrate".into(), reason.to_owned())),
+            None => calls,
+        }
     }
 
     /// Puts a part that was read into its record.

@@ -63,6 +63,9 @@ pub enum EventError {
     /// It is proven and not understood.
     #[error("the webhook is not understood: {0}")]
     Malformed(String),
+    /// An expression of the manifest had to be stopped: what it tells is not known.
+    #[error("what the webhook tells could not be found out: {0}")]
+    Stopped(String),
 }
 
 /// `[webhook]`, compiled.

@@ -258,6 +258,7 @@ impl OrderSource for ManifestSource {
                 EventError::Signature
             }
             Refused::Malformed(reason) => EventError::Malformed(reason),
+            Refused::Stopped(reason) => EventError::Stopped(reason),
         })?;
         let order = |id: String| SourceOrderId::try_new(id).map_err(|error| EventError::Malformed(error.to_string()));
         let event = match event {

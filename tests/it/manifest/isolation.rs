@@ -70,22 +70,39 @@ async fn an_expression_that_eats_memory_or_halts_says_nothing_and_harms_nobody()
     }
 }
 
+/// What is not read must not count as read: neither the rest of a list nor a part of an order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_which_nobody_can_say_whether_it_is_the_last_is_none() {
+    let shop = Shop::start().await;
+    shop.put(7, 1_699_999_000, "processing");
+    let more = "more = '";
+    let endless = spoiled(&shop, &[(more, "more = 'def f: f; f | ")]);
+    let error = endless.list_changes(&window()).await.unwrap_err().to_string();
+    assert!(error.contains("list.page.more"), "{error}");
+    let part = "when = \"(.refunds | arrays | length) > 0\"";
+    let endless = spoiled(&shop, &[(part, "when = \"def f: f; f\"")]);
+    let error = endless.fetch(&SourceOrderId::try_new("7").unwrap()).await.unwrap_err().to_string();
+    assert!(error.contains("hydrate[0].when"), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn webhooks_and_actions_are_stopped_too() {
     let shop = Shop::start().await;
     shop.put(7, 1_699_999_000, "processing");
     let id = "event_id = '.headers[\"x-wc-webhook-delivery-id\"]'";
-    let source = spoiled(&shop, &[(id, "event_id = 'def f: f; f'")]);
+    let accept = "accept = '.headers[\"x-wc-webhook-resource\"] == \"order\"'";
     let body = br#"{"id":7}"#;
     let mut headers = HeaderMap::new();
     headers.insert("x-wc-webhook-signature", super::webhooks::signature(body).parse().unwrap());
     headers.insert("x-wc-webhook-resource", "order".parse().unwrap());
     let now: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
-    let refused = source.parse_event(&headers, body, now);
-    assert!(
-        matches!(&refused, Err(EventError::Malformed(reason)) if reason.contains("webhook.event_id")),
-        "{refused:?}"
-    );
+    for (place, whole, endless) in
+        [("webhook.event_id", id, "event_id = 'def f: f; f'"), ("webhook.accept", accept, "accept = 'def f: f; f'")]
+    {
+        // It is no event that may be ignored, and none that is wrong: the platform is to send it again.
+        let told = spoiled(&shop, &[(whole, endless)]).parse_event(&headers, body, now);
+        assert!(matches!(&told, Err(EventError::Stopped(reason)) if reason.contains(place)), "{told:?}");
+    }
 
     let id = SourceOrderId::try_new("7").unwrap();
     let endless = spoiled(&shop, &[("[actions.cancel]\n", "[actions.cancel]\nallowed_when = 'def f: f; f'\n")]);

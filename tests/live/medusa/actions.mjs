@@ -62,7 +62,7 @@ export async function actions(center, shop) {
     await refused(/no captured money/, 'refundOrder', id, { amount: '1' });
     await done('payOrder', id);
     await refused(/left to give back/, 'refundOrder', id, { amount: '9999' });
-    await refused(/more than nothing/, 'refundOrder', id, { amount: '0' });
+    await refused(/above zero/, 'refundOrder', id, { amount: '0' });
     // Medusa compares whole cents, so it would give back a fraction more than it took.
     await done('refundOrder', id, { amount: '0.001' });
     await refused(/left to give back/, 'refundOrder', id, { amount: '341.2908' });
