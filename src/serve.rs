@@ -114,7 +114,7 @@ async fn begin(config: Config) -> Result<Center, StartError> {
 }
 
 fn plug_in(config: &Config, workers: &Pool) -> Result<Registry, StartError> {
-    let factory = Factory { workers: workers.clone() };
+    let factory = Factory::new(workers.clone());
     let sources = config.sources.iter().map(|source| {
         let plug = source.plug()?;
         Ok(Source {

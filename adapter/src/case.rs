@@ -7,13 +7,14 @@
 
 mod shifting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::engine::{
-    Ask, Delivery, End, Engine, Event, EventError, Exchange, Move, Proofs, Record, Settled, Target, Window,
+    Ask, Delivery, End, Engine, Event, EventError, Exchange, Listed, Move, Position, Proofs, ReadError, Record,
+    Settled, Target, Window,
 };
 use crate::package::Package;
 
@@ -46,8 +47,14 @@ enum Case {
         body: Value,
         expect: Told,
     },
-    /// A whole pass over the list of changes.
-    List { answers: Vec<Answer>, expect: Listing },
+    /// A pass over the list of changes.
+    List {
+        /// Orders of a page, at most; the manifest's own size when absent.
+        #[serde(default)]
+        limit: Option<u32>,
+        answers: Vec<Answer>,
+        expect: Listing,
+    },
     /// One action.
     Action {
         verb: String,
@@ -67,14 +74,16 @@ enum Case {
 }
 
 /// An answer of the platform.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Answer {
-    status: u16,
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Headers.
     #[serde(default)]
-    headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, String>,
     /// JSON, or a text that is sent as it is.
-    body: Value,
+    pub body: Value,
 }
 
 /// What a webhook tells.
@@ -89,7 +98,7 @@ enum Told {
     Ignored,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Listing {
     /// The ids of the orders, in their order.
@@ -97,6 +106,9 @@ struct Listing {
     /// The ids that secondary lists name.
     #[serde(default)]
     touched: Vec<String>,
+    /// Whether the pass goes on behind the last answer.
+    #[serde(default)]
+    more: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -140,7 +152,9 @@ pub fn check_cases(package: &Package, engine: &Engine) -> Vec<CaseReport> {
         match serde_json::from_str::<Case>(package.file(path).unwrap_or_default()) {
             Err(error) => report.failures.push(format!("cannot be read: {error}")),
             Ok(Case::Webhook { headers, body, expect }) => webhook(engine, &headers, &body, &expect, &mut report),
-            Ok(Case::List { answers, expect }) => list(engine, &answers, &expect, &mut report),
+            Ok(Case::List { limit, answers, expect }) => {
+                list(engine, &window(engine, limit), &answers, &expect, &mut report);
+            }
             Ok(Case::Action { verb, id, input, before, answers, later, expect }) => {
                 let ask = Ask { order: id.as_deref(), key: KEY, input: &input };
                 let before = before.as_ref().map(|record| Record::read(record.to_string().as_bytes()));
@@ -242,48 +256,78 @@ fn spoiled_answers() -> Vec<(&'static str, Exchange)> {
 }
 
 /// A pass from the beginning, at the center's clock.
-fn window(engine: &Engine) -> Window {
-    Window { since: None, until: None, limit: engine.page_size(), now: NOW }
+fn window(engine: &Engine, limit: Option<u32>) -> Window {
+    Window { since: None, until: None, limit: limit.unwrap_or_else(|| engine.page_size()), now: NOW }
 }
 
-fn list(engine: &Engine, answers: &[Answer], expect: &Listing, report: &mut CaseReport) {
-    let window = window(engine);
-    let mut position = Some(engine.begin(&window));
-    let (mut ids, mut touched) = (Vec::new(), Vec::new());
-    for (i, answer) in answers.iter().enumerate() {
-        let Some(at) = position.take() else {
-            return report.failures.push(format!("the pass ended before answer {i}"));
-        };
-        if let Err(error) = engine.list(&at, &window) {
+/// A pass over answers: where each was asked for, what it brought, and where the pass goes on or why it does not.
+struct Pass {
+    at: Vec<Position>,
+    pages: Vec<Listed>,
+    next: Result<Option<Position>, ReadError>,
+}
+
+impl Pass {
+    fn over(engine: &Engine, window: &Window, answers: &[Answer]) -> Self {
+        let mut pass = Self { at: Vec::new(), pages: Vec::new(), next: Ok(Some(engine.begin(window))) };
+        for answer in answers {
+            let Ok(Some(at)) = &pass.next else { break };
+            let listed = engine.listed(at, window, &answer.exchange());
+            pass.at.push(at.clone());
+            pass.next = listed.map(|page| {
+                let next = page.next.clone();
+                pass.pages.push(page);
+                next
+            });
+        }
+        pass
+    }
+
+    /// What it lists. A record that a page repeats is the same order.
+    fn listing(&self, engine: &Engine) -> Listing {
+        let records = self.pages.iter().flat_map(|page| &page.records);
+        let mut ids: Vec<String> = records.map(|record| engine.id_of(record).unwrap_or_default()).collect();
+        let mut seen = BTreeSet::new();
+        ids.retain(|id| seen.insert(id.clone()));
+        let touched = self.pages.iter().flat_map(|page| page.touched.clone()).collect();
+        Listing { ids, touched, more: matches!(self.next, Ok(Some(_))) }
+    }
+}
+
+/// A case of answers that a platform gave to a pass of pages of at most `limit` orders, as JSON.
+///
+/// # Errors
+/// Why they are no pages of the list.
+pub fn list_case(engine: &Engine, limit: u32, answers: &[Answer]) -> Result<Value, ReadError> {
+    let pass = Pass::over(engine, &window(engine, Some(limit)), answers);
+    let expect = pass.listing(engine);
+    pass.next.map(|_| json!({ "kind": "list", "limit": limit, "answers": answers, "expect": expect }))
+}
+
+fn list(engine: &Engine, window: &Window, answers: &[Answer], expect: &Listing, report: &mut CaseReport) {
+    let pass = Pass::over(engine, window, answers);
+    for (i, at) in pass.at.iter().enumerate() {
+        if let Err(error) = engine.list(at, window) {
             return report.failures.push(format!("page {i} cannot be asked for: {error}"));
         }
         for (what, spoiled) in spoiled_answers() {
             report.spoiled += 1;
-            if engine.listed(&at, &window, &spoiled).is_ok() {
+            if engine.listed(at, window, &spoiled).is_ok() {
                 report.failures.push(format!("page {i}: {what} was taken for a page"));
             }
         }
-        match engine.listed(&at, &window, &answer.exchange()) {
-            Err(error) => return report.failures.push(format!("page {i}: {error:?}")),
-            Ok(page) => {
-                ids.extend(page.records.iter().map(|record| engine.id_of(record).unwrap_or_default()));
-                touched.extend(page.touched);
-                position = page.next;
-            }
-        }
     }
-    if position.is_some() {
-        report.failures.push("the pass goes on behind the last answer".into());
+    if let Err(error) = &pass.next {
+        return report.failures.push(format!("page {}: {error:?}", pass.pages.len()));
     }
-    // A record that a page repeats is the same order.
-    let mut seen = std::collections::BTreeSet::new();
-    ids.retain(|id| seen.insert(id.clone()));
-    if ids != expect.ids || touched != expect.touched {
-        report
-            .failures
-            .push(format!("expected {:?} and {:?}, listed {ids:?} and {touched:?}", expect.ids, expect.touched));
+    if pass.pages.len() < answers.len() {
+        return report.failures.push(format!("the pass ended before answer {}", pass.pages.len()));
     }
-    let (failures, tried) = shifting::shift(engine, answers);
+    let listed = pass.listing(engine);
+    if listed != *expect {
+        report.failures.push(format!("expected {expect:?}, got {listed:?}"));
+    }
+    let (failures, tried) = shifting::shift(engine, window, answers);
     report.failures.extend(failures);
     report.spoiled += tried;
 }
@@ -362,7 +406,7 @@ impl Run<'_> {
                         // Of a GraphQL request the variables are what the action decides.
                         json.map_or(Value::from(text), |json| json.get("variables").cloned().unwrap_or(json))
                     });
-                    sent.push(body.map_or_else(|| Value::from(line.clone()), |body| serde_json::json!([line, body])));
+                    sent.push(body.map_or_else(|| Value::from(line.clone()), |body| json!([line, body])));
                     match answers.get(sent.len() - 1).cloned().flatten() {
                         Some(exchange) => attempt.answered(&exchange),
                         None => attempt.lost("the answer was lost".into()),

@@ -20,7 +20,7 @@ mod case;
 pub mod coverage;
 pub mod graphql;
 
-pub use case::{CaseReport, cases, check_cases};
+pub use case::{Answer, CaseReport, cases, check_cases, list_case};
 pub use fixture::{FixtureReport, Mapped, check_fixture, check_fixtures, fixtures};
 pub use manifest::{Manifest, Setting};
 pub use origin::origins;

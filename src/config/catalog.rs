@@ -96,7 +96,7 @@ impl Config {
             SealKey::new(&reference.resolve()?).map_err(|error| invalid(format!("catalog.secret_key: {error}")))
         });
         Ok(CatalogConfig {
-            factory: Factory { workers: workers.clone() },
+            factory: Factory::new(workers.clone()),
             vault: Vault { reader: section.reader(), key: key.transpose()? },
             reach: Reach::Listed(section.private_hosts.clone().into()),
             poll_interval: Duration::from_millis(section.poll_interval_ms),

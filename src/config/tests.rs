@@ -123,7 +123,7 @@ fn secrets_are_read_from_where_they_are_and_shown_nowhere() {
 
 #[test]
 fn an_address_of_a_source_must_be_one() {
-    let factory = Factory { workers: Pool::new(Limits::default()) };
+    let factory = Factory::new(Pool::new(Limits::default()));
     for (url, part) in [("orders", "no URL"), ("ftp://x", "http and https"), ("http://me:pw@x", "source's token")] {
         let config = load(&format!("[[sources]]\nkey='a'\nurl='{url}'")).unwrap();
         let complaint = factory.plug(config.sources[0].plug().unwrap()).err().expect("refused").to_string();

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::OrderSource;
 use super::egress::{EgressError, Reach};
-use super::manifest::{ManifestConfig, ManifestConfigError, ManifestSource};
+use super::manifest::{ManifestConfig, ManifestConfigError, ManifestSource, Witness};
 use super::protocol::{ProtocolClient, ProtocolConfig, ProtocolConfigError};
 use crate::mapping::Pool;
 
@@ -175,9 +175,17 @@ fn nearest(name: &str, known: &[String]) -> String {
 pub struct Factory {
     /// Where the mappings of adapters run.
     pub workers: Pool,
+    /// Who looks on while platforms are asked, for recording.
+    pub witness: Option<Witness>,
 }
 
 impl Factory {
+    /// A factory whose mappings run there.
+    #[must_use]
+    pub fn new(workers: Pool) -> Self {
+        Self { workers, witness: None }
+    }
+
     /// The port to a module. Nothing is called yet.
     ///
     /// # Errors
@@ -188,13 +196,13 @@ impl Factory {
                 ProtocolConfigError::BaseUrl(_, error) => PlugError::Egress(error),
                 error @ ProtocolConfigError::WebhookSecret(_) => PlugError::Protocol(error),
             })?)),
-            Adapter::Package(_) => Ok(Arc::new(manifest(plug, &self.workers)?)),
+            Adapter::Package(_) => Ok(Arc::new(manifest(plug, self)?)),
         }
     }
 }
 
 /// A source that speaks through an adapter.
-fn manifest(plug: Plug, workers: &Pool) -> Result<ManifestSource, PlugError> {
+fn manifest(plug: Plug, factory: &Factory) -> Result<ManifestSource, PlugError> {
     let Plug { key, adapter, url, settings, secrets, webhook_secrets, terms, reach } = plug;
     let Adapter::Package(files) = adapter else {
         return Err(wrong("adapter", &PackageError::Missing("adapter.toml".into())));
@@ -204,7 +212,7 @@ fn manifest(plug: Plug, workers: &Pool) -> Result<ManifestSource, PlugError> {
     let config = ManifestConfig {
         source: key,
         package: Arc::new(package),
-        workers: workers.clone(),
+        workers: factory.workers.clone(),
         url,
         settings: settings.into_iter().collect(),
         secrets,
@@ -214,6 +222,7 @@ fn manifest(plug: Plug, workers: &Pool) -> Result<ManifestSource, PlugError> {
         body_bytes_max: terms.body_bytes_max,
         reach,
         built_in,
+        witness: factory.witness.clone(),
     };
     ManifestSource::new(config).map_err(|error| match error {
         ManifestConfigError::Url(url) => PlugError::Url(url, "it must begin with http:// or https://".to_owned()),

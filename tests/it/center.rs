@@ -188,7 +188,7 @@ pub(crate) fn catalog_config() -> CatalogConfig {
     };
     let key = SealKey::new(&SecretString::from("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")).unwrap();
     CatalogConfig {
-        factory: Factory { workers: workers() },
+        factory: Factory::new(workers()),
         vault: Vault { reader: Arc::new(reader), key: Some(key) },
         reach: Reach::Listed(["127.0.0.1".to_owned()].into()),
         poll_interval: Duration::from_millis(50),

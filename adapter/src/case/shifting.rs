@@ -4,25 +4,8 @@
 use order_contract::pointer_token;
 use serde_json::Value;
 
-use super::{Answer, window};
-use crate::engine::{Engine, Listed, ReadError};
-
-/// A whole pass over these answers; the pages up to the first that was refused, and why.
-fn pass(engine: &Engine, answers: &[Answer]) -> (Vec<Listed>, Option<ReadError>) {
-    let window = window(engine);
-    let (mut position, mut pages) = (Some(engine.begin(&window)), Vec::new());
-    for answer in answers {
-        let Some(at) = position.take() else { break };
-        match engine.listed(&at, &window, &answer.exchange()) {
-            Ok(page) => {
-                position.clone_from(&page.next);
-                pages.push(page);
-            }
-            Err(error) => return (pages, Some(error)),
-        }
-    }
-    (pages, None)
-}
+use super::{Answer, Pass};
+use crate::engine::{Engine, Listed, Window};
 
 fn ids(engine: &Engine, pages: &[Listed]) -> Vec<String> {
     let records = pages.iter().flat_map(|page| &page.records);
@@ -33,8 +16,8 @@ fn ids(engine: &Engine, pages: &[Listed]) -> Vec<String> {
 }
 
 /// Shifts every page of a pass that is right as it stands; what was wrong with each, and how many were tried.
-pub(super) fn shift(engine: &Engine, answers: &[Answer]) -> (Vec<String>, usize) {
-    let (right, _) = pass(engine, answers);
+pub(super) fn shift(engine: &Engine, window: &Window, answers: &[Answer]) -> (Vec<String>, usize) {
+    let right = Pass::over(engine, window, answers).pages;
     let (mut failures, mut tried) = (Vec::new(), 0);
     let lists: Vec<Option<String>> =
         right.iter().zip(answers).map(|(page, answer)| place(&records(page), &answer.body)).collect();
@@ -48,7 +31,8 @@ pub(super) fn shift(engine: &Engine, answers: &[Answer]) -> (Vec<String>, usize)
             tried += 1;
             let mut answers = answers.to_vec();
             answers[at].body = shifted;
-            let (pages, refused) = pass(engine, &answers);
+            let Pass { pages, next, .. } = Pass::over(engine, window, &answers);
+            let refused = next.err();
             let whole = || ids(engine, &pages) == ids(engine, &right);
             let held = match what {
                 What::Doubled => refused.is_none() && whole() && until_of(&pages) <= until,

@@ -1,16 +1,19 @@
 //! `order-center adapter try` and `record`: an adapter against the platform itself, read only.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::config::{Config, Overrides};
-use crate::mapping::{Limits, Pool};
-use crate::source::{ChangeWindow, Factory, OrderSource, RawOrder};
 use clap::Args;
+use order_adapter::engine::{Engine, Exchange};
+use order_adapter::{Answer, Package, list_case};
 use order_contract::{OrderSnapshot, SourceOrderId};
 
 use super::super::{Failure, print};
 use super::scrub::scrub;
+use crate::config::{Config, Overrides};
+use crate::mapping::{Limits, Pool};
+use crate::source::manifest::Witness;
+use crate::source::{ChangeWindow, Factory, OrderSource, Plug, RawOrder};
 
 #[derive(Args, Debug)]
 pub(crate) struct Options {
@@ -32,7 +35,7 @@ pub(crate) struct Options {
 
 /// One live page, normalized, as a table.
 pub(super) async fn try_out(options: &Options) -> Result<(), Failure> {
-    let source = open(options)?;
+    let source = factory().plug(plug(options)?)?;
     let mut rows = vec![HEAD.map(str::to_owned)];
     let mut failed = 0;
     for raw in read(&source, options).await? {
@@ -57,34 +60,82 @@ pub(super) async fn try_out(options: &Options) -> Result<(), Failure> {
     if failed == 0 { Ok(()) } else { Err(Failure(format!("{failed} orders could not be normalized"))) }
 }
 
-/// Live records as fixtures, without secrets and personal data.
+/// Live records as fixtures and the pages they came on as a case, without secrets and personal data.
 pub(super) async fn record(options: &Options) -> Result<(), Failure> {
-    let source = open(options)?;
-    let folder = options.folder.join("fixtures");
-    let cannot = |path: &Path, e: std::io::Error| Failure(format!("could not write {}: {e}", path.display()));
-    std::fs::create_dir_all(&folder).map_err(|e| cannot(&folder, e))?;
-    let (mut written, mut there) = (0, 0);
-    for (i, raw) in read(&source, options).await?.iter().enumerate() {
-        let id = raw.source_order_id.as_ref().map_or_else(|| format!("{}", i + 1), ToString::to_string);
-        let name: String = id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        let path = folder.join(format!("recorded-{name}.json"));
-        if path.exists() {
-            there += 1;
-            continue;
+    let seen: Arc<Mutex<Vec<Exchange>>> = Arc::default();
+    let witness = Witness(Arc::new({
+        let seen = seen.clone();
+        move |_, exchange| seen.lock().unwrap_or_else(PoisonError::into_inner).push(exchange.clone())
+    }));
+    let plug = plug(options)?;
+    let package = Package::load(&options.folder)?;
+    let engine = Engine::compile(&package, &plug.settings.clone().into_iter().collect())?;
+    let source = Factory { witness: Some(witness), ..factory() }.plug(plug)?;
+    let (mut raws, mut pages) = (Vec::new(), Vec::new());
+    if options.ids.is_empty() {
+        let mut window = window(options);
+        loop {
+            let page = source.list_changes(&window).await?;
+            raws.extend(page.orders);
+            // The page is asked for before what belongs to its orders.
+            let exchanges = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+            let manifest = package.file("adapter.toml").unwrap_or_default();
+            pages.extend(exchanges.iter().find(|exchange| exchange.status < 300).map(|page| answer(page, manifest)));
+            (window.page, window.until) = (page.next, Some(page.until));
+            if window.page.is_none() || raws.len() >= options.limit as usize {
+                break;
+            }
         }
-        let text = scrub(&String::from_utf8_lossy(&raw.body));
-        std::fs::write(&path, format!("{text}\n")).map_err(|e| cannot(&path, e))?;
-        written += 1;
+    } else {
+        raws = read(&source, options).await?;
+    }
+    raws.truncate(options.limit as usize);
+
+    let (mut written, mut there) = (0, 0);
+    let mut keep = |folder: &str, id: &str, text: &str| {
+        let name: String = id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let folder = options.folder.join(folder);
+        let path = folder.join(format!("recorded-{name}.json"));
+        let kept = std::fs::create_dir_all(&folder).and_then(|()| match path.exists() {
+            true => Ok(there += 1),
+            false => std::fs::write(&path, format!("{text}\n")).map(|()| written += 1),
+        });
+        kept.map_err(|e| Failure(format!("could not write {}: {e}", path.display())))
+    };
+    for (i, raw) in raws.iter().enumerate() {
+        let id = raw.source_order_id.as_ref().map_or_else(|| format!("{}", i + 1), ToString::to_string);
+        keep("fixtures", &id, &scrub(&String::from_utf8_lossy(&raw.body)))?;
+    }
+    if !pages.is_empty() {
+        let case = list_case(&engine, options.limit, &pages)
+            .map_err(|error| Failure(format!("what was recorded cannot be listed again: {error:?}")))?;
+        keep("cases", "list", &serde_json::to_string_pretty(&case).unwrap_or_default())?;
     }
     print(&format!(
-        "{written} orders written to {}, {there} were there already. Personal data is masked by the names of fields: read \
+        "{written} files written to {}, {there} were there already. Personal data is masked by the names of fields: read \
          them before you publish them, then keep what they map to with `check --accept`\n",
-        folder.display()
+        options.folder.display()
     ))
 }
 
+/// A page as a case holds it: of its headers those that paging may need.
+fn answer(page: &Exchange, manifest: &str) -> Answer {
+    let needed = |name: &str| ["content-type", "date", "link"].contains(&name) || manifest.contains(name);
+    let headers = page.headers.iter().filter(|(name, _)| needed(name));
+    let text = String::from_utf8_lossy(&page.body);
+    Answer {
+        status: page.status,
+        headers: headers.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        body: serde_json::from_str(&scrub(&text)).unwrap_or_default(),
+    }
+}
+
+fn factory() -> Factory {
+    Factory::new(Pool::new(Limits::default()))
+}
+
 /// The source of the configuration, speaking through the adapter in the folder.
-fn open(options: &Options) -> Result<Arc<dyn OrderSource>, Failure> {
+fn plug(options: &Options) -> Result<Plug, Failure> {
     let config = Config::load(options.config.as_deref(), &Overrides::default())?;
     let fits = |key: &str| options.source.as_deref().is_none_or(|wanted| wanted == key);
     let mut sources = config.sources.into_iter().filter(|s| !s.is_protocol() && fits(&s.key.to_string()));
@@ -95,13 +146,16 @@ fn open(options: &Options) -> Result<Arc<dyn OrderSource>, Failure> {
         (Some(_), Some(_)) => return Err(Failure(format!("several sources speak through adapters: {hint}"))),
     };
     source.adapter = options.folder.to_string_lossy().into_owned();
-    Ok(Factory { workers: Pool::new(Limits::default()) }.plug(source.plug()?)?)
+    Ok(source.plug()?)
+}
+
+fn window(options: &Options) -> ChangeWindow {
+    ChangeWindow { since: None, until: None, page: None, limit: options.limit }
 }
 
 async fn read(source: &Arc<dyn OrderSource>, options: &Options) -> Result<Vec<RawOrder>, Failure> {
     if options.ids.is_empty() {
-        let window = ChangeWindow { since: None, until: None, page: None, limit: options.limit };
-        return Ok(source.list_changes(&window).await?.orders);
+        return Ok(source.list_changes(&window(options)).await?.orders);
     }
     let mut orders = Vec::new();
     for id in &options.ids {

@@ -12,6 +12,7 @@ mod reading;
 mod transport;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use order_adapter::engine::{Delivery, Engine, EngineError, Event, KeySet, Proofs, Record};
+use order_adapter::engine::{Call, Delivery, Engine, EngineError, Event, Exchange, KeySet, Proofs, Record};
 use order_adapter::{MapError, Package, PackageError};
 use order_contract::process::ProcessDefinition;
 use order_contract::protocol::Idempotency;
@@ -42,6 +43,16 @@ pub use credential::CredentialError;
 const KEYS_KEPT: Duration = Duration::from_secs(3600);
 /// The least time between two reads of them, however many webhooks do not verify.
 const KEYS_PAUSE: Duration = Duration::from_secs(60);
+
+/// Sees every request before credentials are added to it, and its answer.
+#[derive(Clone)]
+pub struct Witness(pub Arc<dyn Fn(&Call, &Exchange) + Send + Sync>);
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness")
+    }
+}
 
 /// One source that speaks through an adapter.
 #[derive(Clone, Debug)]
@@ -70,6 +81,8 @@ pub struct ManifestConfig {
     pub reach: Reach,
     /// Whether the adapter came with this program: its expressions then run in this process.
     pub built_in: bool,
+    /// Who looks on, for recording.
+    pub witness: Option<Witness>,
 }
 
 /// Why a source cannot be made of a configuration.
@@ -124,11 +137,12 @@ impl ManifestSource {
             body_bytes_max,
             reach,
             built_in,
+            witness,
             ..
         } = config;
         let engine = Engine::compile(&package, &settings).map_err(ManifestConfigError::Engine)?;
         let engine = if built_in { engine } else { engine.evaluated_by(Arc::new(workers.isolated())) };
-        let transport = Transport::new(&engine, &url, &secrets, timeout, body_bytes_max, reach)?;
+        let transport = Transport::new(&engine, &url, &secrets, timeout, body_bytes_max, reach)?.watched_by(witness);
         let rounding = match config.rounding {
             Rounding::Refuse => package.manifest.map.rounding,
             rounding => rounding,

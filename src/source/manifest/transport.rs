@@ -12,9 +12,9 @@ use order_adapter::manifest::{Http, Retry};
 use reqwest::{RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::ManifestConfigError;
 use super::budget::Budget;
 use super::credential::{Credentials, TokenRequest};
+use super::{ManifestConfigError, Witness};
 use crate::source::egress::Reach;
 use crate::source::wire::{Answer, Wire, WireError};
 use crate::source::{RateBudget, egress};
@@ -52,6 +52,7 @@ pub(super) struct Transport {
     credentials: Credentials,
     budget: Budget,
     retry: Retry,
+    witness: Option<Witness>,
 }
 
 impl Transport {
@@ -75,7 +76,12 @@ impl Transport {
             credentials,
             budget: Budget::new(http.and_then(|http| http.rate)),
             retry: http.map(|http| http.retry).unwrap_or_default(),
+            witness: None,
         })
+    }
+
+    pub(super) fn watched_by(self, witness: Option<Witness>) -> Self {
+        Self { witness, ..self }
     }
 
     /// What the platform still takes, as far as it said.
@@ -198,6 +204,9 @@ impl Transport {
         let exchange = self.exchange(request).await?;
         if let Some(left) = engine.budget(&exchange) {
             self.budget.told(left);
+        }
+        if let Some(Witness(see)) = &self.witness {
+            see(call, &exchange);
         }
         Ok(exchange)
     }

@@ -166,6 +166,7 @@ impl Shop {
             body_bytes_max: 4 << 20,
             reach: Reach::Private,
             built_in: false,
+            witness: None,
         };
         change(&mut config);
         config

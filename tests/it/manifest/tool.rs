@@ -54,16 +54,23 @@ async fn an_adapter_is_tried_and_recorded_against_the_platform_itself() {
     let (code, _, error) = run(folder.path(), &["try", "woocommerce", "--config", "shop.toml", "--id", "99"]).await;
     assert!(code == Some(1) && error.contains("no order 99"), "{error}");
 
-    let record = ["record", "woocommerce", "--config", "shop.toml"];
+    let record = ["record", "woocommerce", "--config", "shop.toml", "--limit", "3"];
     let (code, out, error) = run(folder.path(), &record).await;
     assert_eq!((code, error.as_str()), (Some(0), ""), "{out}");
-    assert!(out.starts_with("3 orders written"), "{out}");
+    assert!(out.starts_with("4 files written"), "three orders and the pages they came on: {out}");
     let kept = std::fs::read_to_string(adapter.join("fixtures/recorded-2.json")).unwrap();
     assert!(
         kept.contains("Xxx") && kept.contains("processing") && !kept.contains("Ada") && !kept.contains("ada@"),
         "{kept}"
     );
-    assert!(run(folder.path(), &record).await.1.starts_with("0 orders written"), "what is there stays");
+    let page = std::fs::read_to_string(adapter.join("cases/recorded-list.json")).unwrap();
+    let case: serde_json::Value = serde_json::from_str(&page).unwrap();
+    let mut ids: Vec<&str> = case["expect"]["ids"].as_array().unwrap().iter().filter_map(|id| id.as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["1", "2", "3"], "{page}");
+    assert_eq!(case["answers"].as_array().unwrap().len(), 1);
+    assert!(page.contains("x-wp-totalpages") && !page.contains("Ada") && !page.contains("ck_1"), "{page}");
+    assert!(run(folder.path(), &record).await.1.starts_with("0 files written"), "what is there stays");
     // What was recorded becomes contract tests.
     assert_eq!(run(folder.path(), &["check", "woocommerce"]).await.0, Some(1));
     assert_eq!(run(folder.path(), &["check", "woocommerce", "--accept"]).await.0, Some(0));
