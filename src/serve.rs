@@ -26,7 +26,7 @@ use crate::graphql::Services;
 use crate::http::{ApiKeys, App, Behind, KeyError, listen, measure, router};
 use crate::index::Index;
 use crate::ingest::{Clock, Ingest};
-use crate::mapping::{Limits, Pool};
+use crate::mapping::Pool;
 use crate::operation::Operations;
 use crate::source::{Factory, PlugError, Registry, Source};
 use crate::upkeep::Upkeep;
@@ -103,7 +103,7 @@ pub fn start(config: Config) -> BoxFuture<'static, Result<Center, StartError>> {
 }
 
 async fn begin(config: Config) -> Result<Center, StartError> {
-    let workers = Pool::new(Limits::default());
+    let workers = Pool::new(config.mapping_limits());
     let registry = plug_in(&config, &workers)?;
     let database = open(&config).await?;
     let started = start_on(config, registry, database.clone(), &workers).await;
@@ -148,7 +148,7 @@ impl Tools {
     /// # Errors
     /// [`StartError`].
     pub async fn open(config: &Config) -> Result<Self, StartError> {
-        let workers = Pool::new(Limits::default());
+        let workers = Pool::new(config.mapping_limits());
         let registry = plug_in(config, &workers)?;
         let database = open(config).await?;
         let index = Index::new(database.clone());

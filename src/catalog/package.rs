@@ -10,6 +10,7 @@ use order_contract::SourceKey;
 use super::{Catalog, CatalogError};
 use crate::database::{DatabaseError, Row, Transaction};
 use crate::ingest::time;
+use crate::mapping::Mapper;
 use crate::source::Adapter;
 use crate::source::factory::{PROTOCOL, content_address};
 
@@ -54,11 +55,12 @@ struct Opened {
 }
 
 impl Catalog {
-    /// Keeps a package. The same content again changes nothing.
+    /// Keeps a package. The same content again changes nothing. Fixtures that come with it must hold; they are not kept.
     ///
     /// # Errors
     /// [`CatalogError::Invalid`] with the file and line at fault, [`CatalogError::PackageExists`].
     pub async fn upload(&self, files: Files, actor: &str) -> Result<PackageInfo, CatalogError> {
+        let whole = files.clone();
         // What a stranger wrote is compiled beside the tasks that answer others.
         let opened = tokio::task::spawn_blocking(|| open(files)).await;
         let mut opened = opened.map_err(|_| invalid("the mapping cannot be compiled".to_owned()))??;
@@ -68,12 +70,21 @@ impl Catalog {
         {
             return Err(CatalogError::PackageExists(opened.info.adapter()));
         }
+        self.check_fixtures(whole).await?;
         let mut transaction = self.begin("store an adapter package").await?;
         self.store(&mut transaction, &opened, actor).await?;
         self.announce(&mut transaction).await?;
         commit(transaction, "store an adapter package").await?;
         opened.info.created_at = Some((self.clock)());
         Ok(opened.info)
+    }
+
+    async fn check_fixtures(&self, files: Files) -> Result<(), CatalogError> {
+        let package = Package::open(files).map_err(|e| invalid(e.to_string()))?;
+        let mapper = Mapper::new(&self.config.factory.workers, &package);
+        let reports = mapper.check_fixtures(&package).await.map_err(|e| invalid(e.to_string()))?;
+        let failed = reports.iter().find_map(|report| Some((&report.fixture, report.failures.first()?)));
+        failed.map_or(Ok(()), |(fixture, failure)| Err(invalid(format!("{fixture} does not hold: {failure}"))))
     }
 
     /// Every adapter that a source can run on, beside the protocol: by name, newest version first.

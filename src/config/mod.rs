@@ -5,6 +5,7 @@
 //! that a typing error ends at start with one clear line and not as a limit that is silently not there.
 
 mod catalog;
+mod mapping;
 mod secret;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use crate::source::egress::Reach;
 use crate::source::factory::{self, Adapter, Plug, Terms};
 
 pub use catalog::CatalogSection;
+pub use mapping::MappingSection;
 pub use secret::{DatabaseUrl, SecretRef};
 
 /// The file that is read when none is named.
@@ -70,6 +72,8 @@ pub struct Config {
     pub operation: OperationConfig,
     /// Sources registered while the center runs, and the upkeep of all.
     pub catalog: CatalogSection,
+    /// What mappings may take.
+    pub mapping: MappingSection,
     /// What is written to standard error.
     pub log: LogConfig,
     /// The modules that own the orders.

@@ -271,9 +271,10 @@ impl Administration {
     async fn upload_adapter(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Its files: adapter.toml and the .jq and .graphql files it names.")] files: Vec<
-            AdapterFileInput,
-        >,
+        #[graphql(
+            desc = "Its files: adapter.toml and the .jq and .graphql files it names. Fixtures that come with it must hold."
+        )]
+        files: Vec<AdapterFileInput>,
     ) -> Fallible<AdapterPayload> {
         Fallible(upload(ctx, files).await.map(Some))
     }

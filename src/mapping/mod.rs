@@ -11,10 +11,11 @@ mod pool;
 mod process;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use order_adapter::{MapError, Package};
+use order_adapter::{FixtureReport, MapError, Package, PackageError, check_fixture, fixtures};
 use order_contract::{InvariantCheck, OrderSnapshot, Rounding, parse_snapshot};
 
 pub use isolated::Isolated;
@@ -191,6 +192,24 @@ impl Mapper {
                 (Err(error), _) => return Err(error),
             }
         }
+    }
+
+    /// Maps the fixtures of this mapping's package and compares each with what is expected of it.
+    ///
+    /// # Errors
+    /// [`PackageError`] when the package's defaults are no settings.
+    pub async fn check_fixtures(&self, package: &Package) -> Result<Vec<FixtureReport>, PackageError> {
+        let settings = package.settings(&BTreeMap::new())?;
+        let mut reports = Vec::new();
+        for path in fixtures(package) {
+            let document = package.file(path).unwrap_or_default().as_bytes();
+            let mapped = self.map_document(document, &settings).await;
+            let orders = |records: Vec<MappedRecord>| {
+                records.into_iter().map(|record| record.order.map(|(order, _)| order)).collect()
+            };
+            reports.push(check_fixture(package, path, mapped.map(orders)));
+        }
+        Ok(reports)
     }
 
     fn order(&self, result: Result<Vec<u8>, MapError>) -> Result<Mapped, MapError> {

@@ -8,7 +8,7 @@ use clap::Args;
 use order_adapter::coverage::{self, Coverage};
 use order_adapter::engine::Engine;
 use order_adapter::graphql::Schema;
-use order_adapter::{FixtureReport, Package, check_cases, check_fixture, fixtures};
+use order_adapter::{FixtureReport, Package, check_cases};
 use serde_json::Value;
 
 use super::super::{Failure, print};
@@ -40,7 +40,7 @@ impl Options {
 
 pub(super) async fn run(options: &Options) -> Result<(), Failure> {
     let package = Package::load(&options.folder)?;
-    let mut reports = map(&package).await?;
+    let mut reports = Mapper::new(&Pool::new(Limits::default()), &package).check_fixtures(&package).await?;
     if options.accept {
         for report in reports.iter_mut().filter(|report| !report.failures.is_empty()) {
             accept(&options.folder, report)?;
@@ -86,21 +86,6 @@ pub(super) async fn run(options: &Options) -> Result<(), Failure> {
         (false, 0) => Ok(()),
         (false, n) => Err(Failure(format!("{n} checks failed"))),
     }
-}
-
-/// Maps the fixtures where a mapping always runs: in a worker with limits.
-async fn map(package: &Package) -> Result<Vec<FixtureReport>, Failure> {
-    let settings = package.settings(&std::collections::BTreeMap::new())?;
-    let mapper = Mapper::new(&Pool::new(Limits::default()), package);
-    let mut reports = Vec::new();
-    for path in fixtures(package) {
-        let document = package.file(path).unwrap_or_default().as_bytes();
-        let mapped = mapper.map_document(document, &settings).await;
-        let mapped =
-            mapped.map(|records| records.into_iter().map(|record| record.order.map(|(order, _)| order)).collect());
-        reports.push(check_fixture(package, path, mapped));
-    }
-    Ok(reports)
 }
 
 /// Writes what a fixture maps to as its expectation.

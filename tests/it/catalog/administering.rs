@@ -61,7 +61,11 @@ async fn a_package_that_cannot_run_is_refused_with_the_place() {
     let world = sqlite().await;
     let center = Center::new(&world.database, []);
     type Change = fn(&mut BTreeMap<String, String>);
-    let cases: [(&str, Change); 9] = [
+    let cases: [(&str, Change); 10] = [
+        ("fixtures/one.json does not hold: /0/number", |files| {
+            files.insert("fixtures/one.json".into(), "{}".into());
+            files.insert("fixtures/one.expected.json".into(), r#"{"number": "1"}"#.into());
+        }),
         ("adapter.toml", |files| drop(files.remove("adapter.toml"))),
         ("map/order.jq", |files| drop(files.remove("map/order.jq"))),
         ("map/order.jq:1", |files| drop(files.insert("map/order.jq".into(), "{ channel: }".into()))),
