@@ -227,6 +227,13 @@ fn a_later_record_settles_doubt() {
     assert_eq!(settle("refund", "op-1", refund(), &refunded), Settled::Applied);
     assert_eq!(settle("refund", "op-2", refund(), &refunded), Settled::Open, "the mark of another ask");
     assert_eq!(settle("cancel", "op-1", json!({}), &order()), Settled::Repeatable);
+    // What was packed is found; to hand it over twice is harmless, to pack it twice is not.
+    assert_eq!(settle("ship", "op-1", json!({}), &order()), Settled::Open);
+    let mut packed = order();
+    let parcel = json!({ "id": "77", "state": "Pending", "trackingCode": "oc:op-1", "lines": [] });
+    packed["fulfillments"].as_array_mut().unwrap().push(parcel);
+    assert_eq!(settle("ship", "op-1", json!({}), &packed), Settled::Repeatable);
+    assert_eq!(settle("ship", "op-2", json!({}), &packed), Settled::Open);
     assert_eq!(settle("cancel", "op-1", json!({}), &json!({ "state": "Cancelled" })), Settled::Applied);
 }
 

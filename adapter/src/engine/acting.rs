@@ -99,6 +99,7 @@ struct Step {
     effect: bool,
     when: Option<Program>,
     found: Option<Program>,
+    repeatable: bool,
     save: Vec<(String, Program)>,
 }
 
@@ -125,6 +126,7 @@ impl Action {
                 effect: !request.only_reads(),
                 when: None,
                 found: None,
+                repeatable: false,
                 save: Vec::new(),
             })
         };
@@ -142,6 +144,7 @@ impl Action {
                         effect: of.effect && request.effect,
                         when: program(&part("when"), &of.when)?,
                         found: program(&part("found"), &of.found)?,
+                        repeatable: of.repeatable,
                         save: save.collect::<Result<_, EngineError>>()?,
                         ..request
                     })
@@ -255,8 +258,16 @@ impl Action {
         }
     }
 
+    /// Whether the order shows what an attempt has done, and what comes next may be asked again.
+    fn resumes(&self, rules: &Rules, record: &Val, bindings: &Bindings) -> bool {
+        let mut attempt = Attempt::new(self, rules, record.clone(), bindings.clone());
+        matches!(attempt.next_move(), Move::Send(_))
+            && attempt.done.is_some()
+            && self.steps.get(attempt.at).is_some_and(|step| step.repeatable)
+    }
+
     /// What a later record of the order proves.
-    pub(super) fn settle(&self, record: &Val, bindings: &Bindings) -> Settled {
+    pub(super) fn settle(&self, rules: &Rules, record: &Val, bindings: &Bindings) -> Settled {
         let holds = |program: &Option<Program>| program.as_ref().is_some_and(|program| program.holds(record, bindings));
         if holds(&self.confirm) {
             Settled::Applied
@@ -264,7 +275,11 @@ impl Action {
             Settled::Failed
         } else if bindings.stopped().is_some() {
             Settled::Open
-        } else if self.repeatable || self.is_keyed() || self.idempotency == Idempotency::Version {
+        } else if self.repeatable
+            || self.is_keyed()
+            || self.idempotency == Idempotency::Version
+            || self.resumes(rules, record, bindings)
+        {
             Settled::Repeatable
         } else {
             Settled::Open

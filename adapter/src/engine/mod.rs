@@ -392,7 +392,7 @@ impl Engine {
     pub fn settle(&self, verb: &str, ask: &Ask<'_>, record: &Record) -> Settled {
         let bindings = acting::bindings(ask, &record.0, self.bindings());
         match (self.actions.get(verb), bindings) {
-            (Some(action), Ok(bindings)) => action.settle(&record.0, &bindings),
+            (Some(action), Ok(bindings)) => action.settle(&self.rules, &record.0, &bindings),
             _ => Settled::Open,
         }
     }

@@ -86,6 +86,9 @@ pub struct Step {
     /// asked again. Input: the fresh record; null when there is nothing.
     #[serde(default)]
     pub found: Option<Expression>,
+    /// Whether asking this step twice is harmless: an ask in doubt whose earlier steps are found goes on with it.
+    #[serde(default)]
+    pub repeatable: bool,
     /// Values for later steps, from the exchange: `$saved.NAME`.
     #[serde(default)]
     pub save: BTreeMap<String, Expression>,
