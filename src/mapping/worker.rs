@@ -38,14 +38,14 @@ fn live(memory: Option<&str>) -> ExitCode {
 
 /// No more memory than this, no file or socket besides the three pipes, nothing written to disk.
 fn limit(memory: u64) -> io::Result<()> {
-    let most = |most| Rlimit { current: Some(most), maximum: Some(most) };
+    let most = |amount| Rlimit { current: Some(amount), maximum: Some(amount) };
     if getrlimit(Resource::As) != most(memory) {
         setrlimit(Resource::As, most(memory))?;
         // The allocator has reserved address space already, and would use it whatever the limit. So it starts again.
         return Err(Command::new(super::this_program()).args(std::env::args_os().skip(1)).env_clear().exec());
     }
-    for resource in [(Resource::Nofile, 3), (Resource::Fsize, 0), (Resource::Core, 0)] {
-        setrlimit(resource.0, most(resource.1))?;
+    for (resource, amount) in [(Resource::Nofile, 3), (Resource::Fsize, 0), (Resource::Core, 0)] {
+        setrlimit(resource, most(amount))?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `order-center adapter try` and `record`: an adapter against the platform itself, read only.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clap::Args;
 use order_adapter::engine::{Engine, Exchange};
@@ -62,44 +62,27 @@ pub(super) async fn try_out(options: &Options) -> Result<(), Failure> {
 
 /// Live records as fixtures and the pages they came on as a case, without secrets and personal data.
 pub(super) async fn record(options: &Options) -> Result<(), Failure> {
-    let seen: Arc<Mutex<Vec<Exchange>>> = Arc::default();
-    let witness = Witness(Arc::new({
-        let seen = seen.clone();
-        move |_, exchange| seen.lock().unwrap_or_else(PoisonError::into_inner).push(exchange.clone())
-    }));
+    let seen = Seen::default();
     let plug = plug(options)?;
     let package = Package::load(&options.folder)?;
     let engine = Engine::compile(&package, &plug.settings.clone().into_iter().collect())?;
-    let source = Factory { witness: Some(witness), ..factory() }.plug(plug)?;
-    let (mut raws, mut pages) = (Vec::new(), Vec::new());
-    if options.ids.is_empty() {
-        let mut window = window(options);
-        loop {
-            let page = source.list_changes(&window).await?;
-            raws.extend(page.orders);
-            // The page is asked for before what belongs to its orders.
-            let exchanges = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
-            let manifest = package.file("adapter.toml").unwrap_or_default();
-            pages.extend(exchanges.iter().find(|exchange| exchange.status < 300).map(|page| answer(page, manifest)));
-            (window.page, window.until) = (page.next, Some(page.until));
-            if window.page.is_none() || raws.len() >= options.limit as usize {
-                break;
-            }
-        }
-    } else {
-        raws = read(&source, options).await?;
-    }
-    raws.truncate(options.limit as usize);
+    let source = Factory { witness: Some(seen.witness()), ..factory() }.plug(plug)?;
+    let (raws, pages) = match options.ids.as_slice() {
+        [] => pass(&source, options, &seen, package.file("adapter.toml").unwrap_or_default()).await?,
+        _ => (read(&source, options).await?, Vec::new()),
+    };
 
     let (mut written, mut there) = (0, 0);
     let mut keep = |folder: &str, id: &str, text: &str| {
         let name: String = id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let folder = options.folder.join(folder);
         let path = folder.join(format!("recorded-{name}.json"));
-        let kept = std::fs::create_dir_all(&folder).and_then(|()| match path.exists() {
-            true => Ok(there += 1),
-            false => std::fs::write(&path, format!("{text}\n")).map(|()| written += 1),
-        });
+        if path.exists() {
+            there += 1;
+            return Ok(());
+        }
+        let kept = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&path, format!("{text}\n")));
+        written += 1;
         kept.map_err(|e| Failure(format!("could not write {}: {e}", path.display())))
     };
     for (i, raw) in raws.iter().enumerate() {
@@ -116,6 +99,47 @@ pub(super) async fn record(options: &Options) -> Result<(), Failure> {
          them before you publish them, then keep what they map to with `check --accept`\n",
         options.folder.display()
     ))
+}
+
+/// Pages of the list until they have as many orders as are wanted: the orders, and the pages as cases hold them.
+async fn pass(
+    source: &Arc<dyn OrderSource>,
+    options: &Options,
+    seen: &Seen,
+    manifest: &str,
+) -> Result<(Vec<RawOrder>, Vec<Answer>), Failure> {
+    let (mut raws, mut pages, mut window) = (Vec::new(), Vec::new(), window(options));
+    let wanted = options.limit as usize;
+    loop {
+        let page = source.list_changes(&window).await?;
+        raws.extend(page.orders);
+        // The page is asked for before what belongs to its orders.
+        pages.extend(seen.take().iter().find(|exchange| exchange.status < 300).map(|page| answer(page, manifest)));
+        (window.page, window.until) = (page.next, Some(page.until));
+        if window.page.is_none() || raws.len() >= wanted {
+            raws.truncate(wanted);
+            return Ok((raws, pages));
+        }
+    }
+}
+
+/// What a platform has answered.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<Exchange>>>);
+
+impl Seen {
+    fn witness(&self) -> Witness {
+        let seen = self.clone();
+        Witness(Arc::new(move |exchange| seen.lock().push(exchange.clone())))
+    }
+
+    fn take(&self) -> Vec<Exchange> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Exchange>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A page as a case holds it: of its headers those that paging may need.

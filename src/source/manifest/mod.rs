@@ -20,7 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use order_adapter::engine::{Call, Delivery, Engine, EngineError, Event, Exchange, KeySet, Proofs, Record};
+use order_adapter::engine::{Delivery, Engine, EngineError, Event, Exchange, KeySet, Proofs, Record};
 use order_adapter::{MapError, Package, PackageError};
 use order_contract::process::ProcessDefinition;
 use order_contract::protocol::Idempotency;
@@ -44,9 +44,9 @@ const KEYS_KEPT: Duration = Duration::from_secs(3600);
 /// The least time between two reads of them, however many webhooks do not verify.
 const KEYS_PAUSE: Duration = Duration::from_secs(60);
 
-/// Sees every request before credentials are added to it, and its answer.
+/// Sees every answer of a platform.
 #[derive(Clone)]
-pub struct Witness(pub Arc<dyn Fn(&Call, &Exchange) + Send + Sync>);
+pub struct Witness(pub Arc<dyn Fn(&Exchange) + Send + Sync>);
 
 impl fmt::Debug for Witness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

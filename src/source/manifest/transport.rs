@@ -206,7 +206,7 @@ impl Transport {
             self.budget.told(left);
         }
         if let Some(Witness(see)) = &self.witness {
-            see(call, &exchange);
+            see(&exchange);
         }
         Ok(exchange)
     }
