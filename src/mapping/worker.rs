@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
 use order_adapter::{CompileError, MapError, Mapping, Value};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::frame::{self, EvaluateHead, HEAD, Kind, RunHead};
@@ -16,18 +16,22 @@ pub(super) const WORKER_COMMAND: &str = "mapping-worker";
 /// Output kept back at most, so that small results share a write.
 const BATCH_BYTES: usize = 64 << 10;
 
+/// The third argument of a worker that has its memory limit.
+const LIMITED: &str = "limited";
+
 /// The whole life of this program if it was started as a worker. Whoever embeds the center asks this first: a worker is
 /// one thread with limits of its own, so it must not begin with a server's runtime.
 #[must_use]
 pub fn as_worker() -> Option<ExitCode> {
-    let mut arguments = std::env::args_os().skip(1);
+    // Others may be any bytes: a worker's are not.
+    let mut arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
     let asked = arguments.next().is_some_and(|first| first == WORKER_COMMAND);
-    asked.then(|| live(arguments.next().as_deref().and_then(|memory| memory.to_str())))
+    asked.then(|| live(&arguments.next().unwrap_or_default(), arguments.next().as_deref() == Some(LIMITED)))
 }
 
-fn live(memory: Option<&str>) -> ExitCode {
-    let limited = memory.and_then(|bytes| bytes.parse().ok()).ok_or(io::ErrorKind::InvalidInput.into()).and_then(limit);
-    match limited.and_then(|()| work()) {
+fn live(memory: &str, limited: bool) -> ExitCode {
+    let lived = if limited { limit().and_then(|()| work()) } else { begin_again(memory) };
+    match lived {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mapping worker: {error}");
@@ -36,18 +40,24 @@ fn live(memory: Option<&str>) -> ExitCode {
     }
 }
 
-/// No more memory than this, no file or socket besides the three pipes, nothing written to disk.
-fn limit(memory: u64) -> io::Result<()> {
-    let most = |amount| Rlimit { current: Some(amount), maximum: Some(amount) };
-    if getrlimit(Resource::As) != most(memory) {
-        setrlimit(Resource::As, most(memory))?;
-        // The allocator has reserved address space already, and would use it whatever the limit. So it starts again.
-        return Err(Command::new(super::this_program()).args(std::env::args_os().skip(1)).env_clear().exec());
-    }
+/// No more memory than this. The allocator has reserved address space already and would use it whatever the limit, so
+/// this program starts once more under it.
+fn begin_again(memory: &str) -> io::Result<()> {
+    let most = memory.parse().map_err(|_| io::ErrorKind::InvalidInput)?;
+    setrlimit(Resource::As, at_most(most))?;
+    Err(Command::new(super::this_program()).args([WORKER_COMMAND, memory, LIMITED]).env_clear().exec())
+}
+
+/// No file or socket besides the three pipes, nothing written to disk.
+fn limit() -> io::Result<()> {
     for (resource, amount) in [(Resource::Nofile, 3), (Resource::Fsize, 0), (Resource::Core, 0)] {
-        setrlimit(resource, most(amount))?;
+        setrlimit(resource, at_most(amount))?;
     }
     Ok(())
+}
+
+fn at_most(amount: u64) -> Rlimit {
+    Rlimit { current: Some(amount), maximum: Some(amount) }
 }
 
 /// Ends this process when it takes more CPU from now on: also when the server is gone and nobody else would.

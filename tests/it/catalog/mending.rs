@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use super::{changed, of_shelf, run};
 use crate::center::{Center, INGEST, OPERATION, TIMEOUT, TestClock, until};
 use crate::shelf::Shelf;
-use crate::world::{at, databases, order_id, snapshot, source, sqlite};
+use crate::world::{TestDatabase, at, databases, order_id, snapshot, source, sqlite};
 
 async fn count(world: &crate::world::TestDatabase, table: &str) -> i64 {
     world.database.fetch_all(&format!("select count(*) from {table}"), &[]).await.unwrap()[0].int(0).unwrap()
@@ -374,6 +374,12 @@ impl OrderSource for Sparse {
     }
 }
 
+fn sparse(world: &TestDatabase, shelf: &Shelf, clock: &TestClock) -> Center {
+    let plain = rounding(shelf, Rounding::Refuse, "");
+    let sparse = Source { port: Arc::new(Sparse(client(shelf, Rounding::Refuse))), ..plain };
+    Center::with(&world.database, [sparse], clock, INGEST, OPERATION)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn open_orders_are_read_again_where_the_change_list_has_blind_spots() {
     for world in databases().await {
@@ -384,9 +390,7 @@ async fn open_orders_are_read_again_where_the_change_list_has_blind_spots() {
         shelf.put(closed);
         shelf.set_now(500);
         let clock = TestClock::default();
-        let plain = rounding(&shelf, Rounding::Refuse, "");
-        let sparse = Source { port: Arc::new(Sparse(client(&shelf, Rounding::Refuse))), ..plain };
-        let center = Center::with(&world.database, [sparse], &clock, INGEST, OPERATION);
+        let center = sparse(&world, &shelf, &clock);
         center.ingest.poll(&source("shelf")).await.unwrap();
         // Neither version nor date moves: no list will ever tell.
         let mut silent = changed("110", 1, 110);
@@ -415,9 +419,7 @@ async fn what_happened_to_an_ended_order_in_silence_is_found_on_schedule() {
     shelf.put(ended.clone());
     shelf.set_now(500);
     let clock = TestClock::default();
-    let plain = rounding(&shelf, Rounding::Refuse, "");
-    let sparse = Source { port: Arc::new(Sparse(client(&shelf, Rounding::Refuse))), ..plain };
-    let center = Center::with(&world.database, [sparse], &clock, INGEST, OPERATION);
+    let center = sparse(&world, &shelf, &clock);
     center.ingest.poll(&source("shelf")).await.unwrap();
     // A month later its money goes back, and the date of change stays.
     ended["version"] = json!(2);
