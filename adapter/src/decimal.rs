@@ -57,6 +57,9 @@ pub(crate) fn functions<D: for<'a> DataT<V<'a> = Val>>() -> Vec<Fun<D>> {
     ]
 }
 
+/// What is said of a value, behind it.
+pub(crate) const NOT_DECIMAL: &str = " is not a decimal";
+
 fn error(message: impl std::fmt::Display) -> Error<Val> {
     Error::str(message)
 }
@@ -68,7 +71,7 @@ fn optional(value: &Val) -> Result<Option<Decimal>, Error<Val>> {
         // A literal such as 1.0E+2 is exact too; the parser of scientific notation keeps every digit.
         let parsed =
             if plain.contains(['e', 'E']) { Decimal::from_scientific(plain) } else { Decimal::from_str_exact(plain) };
-        parsed.map_err(|_| error(format_args!("{text:?} is not a decimal")))
+        parsed.map_err(|_| error(format_args!("{}{NOT_DECIMAL}", Val::from(text.to_owned()))))
     };
     match value {
         Val::Null => Ok(None),
@@ -80,7 +83,7 @@ fn optional(value: &Val) -> Result<Option<Decimal>, Error<Val>> {
             text if text.trim().is_empty() => Ok(None),
             text => exact(&text).map(Some),
         },
-        other => Err(error(format_args!("{other} is not a decimal"))),
+        other => Err(error(format_args!("{other}{NOT_DECIMAL}"))),
     }
 }
 

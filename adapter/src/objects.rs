@@ -5,6 +5,8 @@
 //! of one field, so that an object of n fields is copied n times, and a table of words is made anew at each look: mapping
 //! an order took half as long again and more (`order-center adapter bench`).
 
+use std::collections::HashSet;
+
 use jaq_core::data::{DataT, HasLut};
 use jaq_core::load::lex::{Lexer, StrPart, Tok, Token};
 use jaq_core::native::{Fun, run};
@@ -102,16 +104,20 @@ fn object<'a>(mut cv: Cv<'a, Dialect>) -> ValXs<'a, Val> {
 pub(crate) struct Prepared {
     pub(crate) code: String,
     pub(crate) constants: Vec<Val>,
+    /// The first key that stands twice in one object, and its line. jq would take the last: of two unified words for one
+    /// native state nobody can say which was meant.
+    pub(crate) repeated: Option<(usize, String)>,
 }
 
 /// Rewrites the objects of a program. One that is not even tokens stays as it is: the compiler says what is wrong.
 pub(crate) fn prepare(code: &str) -> Prepared {
-    let mut writer = Writer { code, written: 0, out: String::with_capacity(code.len() * 5 / 4), constants: Vec::new() };
+    let out = String::with_capacity(code.len() * 5 / 4);
+    let mut writer = Writer { code, written: 0, out, constants: Vec::new(), repeated: None };
     if let Ok(tokens) = Lexer::new(code).lex() {
         writer.tokens(&tokens);
     }
     writer.copy_to(code.len());
-    Prepared { code: writer.out, constants: writer.constants }
+    Prepared { code: writer.out, constants: writer.constants, repeated: writer.repeated }
 }
 
 struct Writer<'a> {
@@ -120,6 +126,7 @@ struct Writer<'a> {
     written: usize,
     out: String,
     constants: Vec<Val>,
+    repeated: Option<(usize, String)>,
 }
 
 /// One field of an object: its key, and the value where it is not the field or variable of that name.
@@ -174,9 +181,17 @@ impl<'a> Writer<'a> {
     fn block(&mut self, token: &Token<&'a str>, inner: &[Token<&'a str>]) {
         let fields = if token.0.starts_with('{') { fields(inner) } else { None };
         let Some((fields, close)) = fields else { return self.tokens(inner) };
+        let mut names = HashSet::new();
+        if let Some(twice) = fields.iter().find(|field| !names.insert(field.name)) {
+            let line = self.code[..self.start(twice.key)].matches('\n').count() + 1;
+            self.repeated.get_or_insert((line, twice.name.to_owned()));
+        }
         let number = self.constants.len();
         let literals: Option<Map> =
             fields.iter().map(|field| Some((text(field.name), literal(field.value)?))).collect();
+        if literals.is_none() && fields.len() > FIELDS_MAX {
+            return self.tokens(inner);
+        }
         self.copy_to(self.start(token));
         if let Some(literals) = literals {
             self.constants.push(Val::obj(literals));
@@ -218,13 +233,11 @@ fn text(text: &str) -> Val {
     Val::utf8_str(text.as_bytes().to_vec())
 }
 
-/// The fields between braces, and the closing one; none where a key is computed or there are none or too many.
+/// The fields between braces, and the closing one; none where a key is computed or there are none.
 fn fields<'t, 'a>(inner: &'t [Token<&'a str>]) -> Option<(Vec<Field<'t, 'a>>, &'t Token<&'a str>)> {
     let (close, inner) = inner.split_last()?;
     let fields: Option<Vec<_>> = inner.split_inclusive(|token| token.0 == ",").map(field).collect();
-    let whole = |fields: &Vec<Field<'t, 'a>>| {
-        (1..=FIELDS_MAX).contains(&fields.len()) && fields.last().is_some_and(|last| last.comma.is_none())
-    };
+    let whole = |fields: &Vec<Field<'t, 'a>>| fields.last().is_some_and(|last| last.comma.is_none());
     fields.filter(whole).map(|fields| (fields, close))
 }
 

@@ -8,6 +8,7 @@ use jaq_core::{Compiler, Ctx, Error, RunPtr, Vars, unwrap_valr};
 use jaq_json::{Num, Val, read};
 use order_contract::{Rejection, Rounding, parse_snapshot, pointer_token};
 
+use crate::decimal::NOT_DECIMAL;
 use crate::objects::{self, Dialect, Tables, prepare};
 use crate::{decimal, native};
 
@@ -42,6 +43,9 @@ pub enum MapError {
     /// The program failed on this record.
     #[error("the mapping failed: {0}")]
     Program(String),
+    /// This value, as JSON, stands where an amount or a quantity must.
+    #[error("the mapping failed: {0}{NOT_DECIMAL}")]
+    Decimal(String),
     /// The program refuses the record: `error("not an order: …")` in the mapping.
     #[error("{0}")]
     Refused(String),
@@ -70,6 +74,9 @@ impl MapError {
                 value: "a binary float".into(),
                 rule: "MONEY_FLOAT: jq arithmetic made a binary float; use the dec_* functions on amounts".into(),
             },
+            Self::Decimal(value) => {
+                Rejection { path: String::new(), value, rule: format!("the mapping failed: it{NOT_DECIMAL}") }
+            }
             other @ (Self::Input(_) | Self::Program(_) | Self::Refused(_) | Self::Results(_) | Self::Stopped(_)) => {
                 Rejection { path: String::new(), value: String::new(), rule: other.to_string() }
             }
@@ -131,11 +138,15 @@ impl Mapping {
         // One text, so that the program sees the prelude's definitions; line numbers are corrected for it.
         let prepared = prepare(&format!("{PRELUDE}\n{program}"));
         let code = prepared.code;
-        let at = |offset: usize, message: String| {
+        let at_line = |line: usize, message: String| {
             let before = PRELUDE.matches('\n').count() + 1;
-            let line = code[..offset.min(code.len())].matches('\n').count() + 1;
             CompileError { file: file.to_owned(), line: line.saturating_sub(before), message }
         };
+        let at =
+            |offset: usize, message: String| at_line(code[..offset.min(code.len())].matches('\n').count() + 1, message);
+        if let Some((line, key)) = prepared.repeated {
+            return Err(at_line(line, format!("`{key}` stands twice in one object: which of the two is meant?")));
+        }
         let offset = |part: &str| part.as_ptr() as usize - code.as_ptr() as usize;
 
         let definitions = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
@@ -258,8 +269,14 @@ pub(crate) fn to_json(value: &Val) -> Result<Vec<u8>, MapError> {
 
 /// A mapping refuses a record on purpose with an error that begins with these words; any other error is its fault.
 fn failure(message: &str) -> MapError {
-    let message = shorten(message.trim_matches('"'));
-    if message.starts_with("not an order") { MapError::Refused(message) } else { MapError::Program(message) }
+    // What a mapping says is a JSON text, what jaq says is not.
+    let message = serde_json::from_str(message).unwrap_or_else(|_| message.trim_matches('"').to_owned());
+    let message = shorten(&message);
+    match message.strip_suffix(NOT_DECIMAL) {
+        Some(value) => MapError::Decimal(value.to_owned()),
+        None if message.starts_with("not an order") => MapError::Refused(message),
+        None => MapError::Program(message),
+    }
 }
 
 fn shorten(message: &str) -> String {
@@ -359,6 +376,35 @@ mod tests {
     fn run(program: &str, record: &str) -> Result<String, MapError> {
         let mapping = Mapping::compile("order.jq", program).expect("compiles");
         mapping.run(record.as_bytes(), "{}").map(|json| String::from_utf8(json).expect("text"))
+    }
+
+    #[test]
+    fn two_words_for_one_state_are_refused_with_their_line() {
+        for (program, line) in [
+            ("def states: {paid: \"A\",\n  \"paid\": \"B\"};\n.s | lookup(states)", 2),
+            ("{a: .x, b: {c: 1}, a: .y}", 1),
+            ("\n\"\\({a: 1, a: 2})\"", 2),
+        ] {
+            let error = Mapping::compile("map/order.jq", program).expect_err(program);
+            assert_eq!(error.line, line, "{error}");
+            assert!(error.message.contains("stands twice"), "{error}");
+        }
+        let many: Vec<String> = (0..100).map(|n| format!("s{n}: \"{n}\"")).collect();
+        let table = |last: &str| format!(".s | lookup({{{}, {last}: \"x\"}})", many.join(", "));
+        assert_eq!(run(&table("s100"), r#"{"s": "s99"}"#), Ok("\"99\"".to_owned()));
+        assert!(Mapping::compile("map/order.jq", &table("s7")).is_err());
+        assert_eq!(run("[{a: 1}, {a: 2}] | map(.a)", "{}"), Ok("[1,2]".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_decimal_is_named() {
+        for (value, named) in
+            [(r#""a \"b\"""#, r#""a \"b\"""#), (r#"{"x": 1}"#, r#"{"x":1}"#), ("[]", "[]"), ("true", "true")]
+        {
+            let error = run(".a | dec", &format!(r#"{{"a": {value}}}"#)).unwrap_err();
+            assert_eq!(error, MapError::Decimal(named.to_owned()));
+            assert_eq!(error.into_rejection().value, named);
+        }
     }
 
     #[test]

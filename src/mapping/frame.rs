@@ -131,6 +131,7 @@ pub(super) fn error_body(error: &MapError) -> (u8, &str) {
         MapError::Input(text) => (b'i', text),
         MapError::Refused(text) => (b'r', text),
         MapError::Float(path) => (b'f', path),
+        MapError::Decimal(value) => (b'd', value),
         MapError::Program(text) | MapError::Stopped(text) => (b'p', text),
         MapError::Results(text) => (if *text == "none" { b'n' } else { b'm' }, ""),
         // A worker does not validate what it gives.
@@ -147,6 +148,7 @@ pub(super) fn error_of(body: &[u8]) -> MapError {
         b'i' => MapError::Input(text),
         b'r' => MapError::Refused(text),
         b'f' => MapError::Float(text),
+        b'd' => MapError::Decimal(text),
         b'n' => MapError::Results("none"),
         b'm' => MapError::Results("more than one"),
         _ => MapError::Program(text),
@@ -170,7 +172,12 @@ mod tests {
         let run = RunHead { split: u32::MAX, program: 1, skip: 2, seconds: 3, step_by_step: 1, settings: 5 };
         assert_eq!((RunHead::of(&run.to_bytes()), run.to_bytes().len()), (Some(run), RunHead::LENGTH));
         assert_eq!(RunHead::of(&[0; 23]), None);
-        for error in [MapError::Input("a".into()), MapError::Float("/c".into()), MapError::Results("none")] {
+        for error in [
+            MapError::Input("a".into()),
+            MapError::Float("/c".into()),
+            MapError::Decimal("[]".into()),
+            MapError::Results("none"),
+        ] {
             let (kind, text) = error_body(&error);
             assert_eq!(error_of(&[&[kind], text.as_bytes()].concat()), error);
         }

@@ -166,7 +166,8 @@ object as $in
 | (if $captured == null then $claim
    elif ($captured | is_zero) and ($authorized | is_zero) then
      (if $claim == "PENDING" or $claim == "FAILED" then $claim
-      elif $total | is_zero then "NOT_REQUIRED" else "UNPAID" end)
+      elif $total | is_zero then "NOT_REQUIRED"
+      elif any($payments[]; sum_of("CancelAuthorization"; ["Success"]) | is_positive) then "VOIDED" else "UNPAID" end)
    elif $captured | is_zero then (if dec_cmp($authorized; $total) >= 0 then "AUTHORIZED" else "PARTIALLY_AUTHORIZED" end)
    elif dec_cmp($refunded; $captured) >= 0 then "REFUNDED"
    elif dec_cmp(dec_sub($captured; $refunded); $total) > 0 then "OVERPAID"
@@ -186,7 +187,7 @@ object as $in
     channel: pick($in.store.key),
     status: (if $state == "Open" then
         (if $shipment == "Ready" or $shipment == "Partial" or $shipment == "Shipped" or $shipment == "Delivered" then "PROCESSING"
-         elif ($payment_status as $p | ["UNPAID", "PENDING", "FAILED", "PARTIALLY_PAID", "PARTIALLY_AUTHORIZED"] | index([$p]) != null)
+         elif ($payment_status as $p | ["UNPAID", "VOIDED", "PENDING", "FAILED", "PARTIALLY_PAID", "PARTIALLY_AUTHORIZED"] | index([$p]) != null)
          then "PENDING_PAYMENT"
          else "PENDING_ACCEPTANCE" end)
       else $state | lookup({ Confirmed: "PROCESSING", Complete: "COMPLETED", Cancelled: "CANCELED" }) end),

@@ -96,7 +96,9 @@ object as $in
     | dec_sum | not_negative) as $authorized
 | (if ($captured | is_zero) and ($authorized | is_zero) then
      (if $total != null and ($total | is_zero) then "NOT_REQUIRED"
-      elif $state == "payment_review" or $state == "pending_payment" then "PENDING" else "UNPAID" end)
+      elif $state == "payment_review" or $state == "pending_payment" then "PENDING"
+      # A canceled order has a canceled amount also where nothing was authorized.
+      elif ($payment.amount_authorized | amount | is_positive) and ($payment.amount_canceled | amount | is_positive) then "VOIDED" else "UNPAID" end)
    elif $captured | is_zero then (if dec_cmp($authorized; $total) >= 0 then "AUTHORIZED" else "PARTIALLY_AUTHORIZED" end)
    elif dec_cmp($refunded; $captured) >= 0 then "REFUNDED"
    elif dec_cmp(dec_sub($captured; $refunded); $total) > 0 then "OVERPAID"
@@ -118,7 +120,7 @@ object as $in
     kind: (if $top != [] and $physical == [] then "DIGITAL" else "RETAIL" end),
     channel: ($in.store_name | text | if . == null then pick($in.store_id)
       else [split("\n")[] | text | select(. != null)] | join(" / ") end),
-    status: (if $moving == "new" then (if ["UNPAID", "PENDING", "PARTIALLY_PAID", "PARTIALLY_AUTHORIZED"] | index([$payment_status]) != null
+    status: (if $moving == "new" then (if ["UNPAID", "VOIDED", "PENDING", "PARTIALLY_PAID", "PARTIALLY_AUTHORIZED"] | index([$payment_status]) != null
         then "PENDING_PAYMENT" else "PENDING_ACCEPTANCE" end)
       else $moving | lookup({ pending_payment: "PENDING_PAYMENT", processing: "PROCESSING", complete: "COMPLETED", closed: "COMPLETED",
         canceled: "CANCELED", payment_review: "PENDING_ACCEPTANCE" }) end),

@@ -128,3 +128,26 @@ async fn what_was_asked_is_in_doubt_when_nobody_can_say_what_became_of_it() {
     assert!(matches!(blind.settle(&cancel).await, Probe::Undecidable(_)));
     assert!(!matches!(shop.source().settle(&cancel).await, Probe::Undecidable(_)), "it is its confirm that tells");
 }
+
+/// Each question holds a thread while it waits for its source's process: a source that is slow must not take them all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_source_takes_only_so_many_threads() {
+    let shop = Shop::start().await;
+    let id = "event_id = '.headers[\"x-wc-webhook-delivery-id\"]'";
+    let endless = Arc::new(spoiled(&shop, &[(id, "event_id = 'def f: f; f'")]));
+    let body = br#"{"id":7}"#;
+    let mut headers = HeaderMap::new();
+    headers.insert("x-wc-webhook-signature", super::webhooks::signature(body).parse().unwrap());
+    headers.insert("x-wc-webhook-resource", "order".parse().unwrap());
+    let asked = (0..64).map(|_| {
+        let (source, headers) = (endless.clone(), headers.clone());
+        tokio::task::spawn_blocking(move || source.parse_event(&headers, body, DateTime::UNIX_EPOCH))
+    });
+    let mut turned_away = 0;
+    for told in futures_util::future::join_all(asked).await {
+        let told = told.unwrap();
+        let Err(EventError::Stopped(reason)) = &told else { panic!("{told:?}") };
+        turned_away += usize::from(reason.contains("too many"));
+    }
+    assert!((1..=48).contains(&turned_away), "{turned_away}");
+}
