@@ -230,6 +230,15 @@ impl Center {
         }))
     }
 
+    /// Whether nobody has asked for an action yet.
+    ///
+    /// # Errors
+    /// [`CenterError`].
+    pub async fn is_untouched(&self) -> Result<bool, CenterError> {
+        let answer: Value = self.ask("{ operations(first: 1) { nodes { id } } }", json!({})).await?;
+        Ok(answer.pointer("/operations/nodes").and_then(Value::as_array).is_some_and(Vec::is_empty))
+    }
+
     /// A retail order whose owner would cancel it now: the newest that is paid, else one that is not.
     ///
     /// # Errors

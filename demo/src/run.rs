@@ -189,7 +189,7 @@ impl Demo {
         let center = Center::new(format!("http://{}/graphql", serving.address()));
         let (cancelable, newest) = (None, Vec::new());
         let mut demo = Self { center, cancelable, newest, serving, _folder: folder, modules, shutdown };
-        match demo.show(&survey, &ledger, first, screen).await {
+        match demo.show(&survey, &ledger, screen).await {
             Ok(()) => Ok(demo),
             Err(error) => {
                 demo.stop().await;
@@ -199,13 +199,7 @@ impl Demo {
     }
 
     /// Waits for the center to have everything and compares the sums.
-    async fn show(
-        &mut self,
-        survey: &Survey,
-        ledger: &Ledger,
-        first: bool,
-        screen: &dyn Screen,
-    ) -> Result<(), DemoError> {
+    async fn show(&mut self, survey: &Survey, ledger: &Ledger, screen: &dyn Screen) -> Result<(), DemoError> {
         let expected = ledger.total().orders;
         let (mut before, mut moved) = (Pulled::default(), Instant::now());
         loop {
@@ -229,8 +223,9 @@ impl Demo {
             tokio::time::sleep(LOOK).await;
         }
         let countries = self.center.countries().await?;
-        // Later starts come after mutations by hand, which may have given more money back.
-        let different = report::differences(ledger, &countries, first);
+        // Mutations by hand, in an earlier start or while this one was loading, may have given more money back.
+        let untouched = self.center.is_untouched().await?;
+        let different = report::differences(ledger, &countries, untouched);
         screen.say(&report::countries(&countries));
         if !different.is_empty() {
             return Err(DemoError::Different(different));
