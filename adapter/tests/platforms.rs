@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use order_adapter::engine::Engine;
+use order_adapter::engine::{Engine, Target, Window};
 use order_adapter::graphql::Schema;
 use order_adapter::manifest::{Manifest, Request};
 use order_adapter::{Package, builtin_names, check_cases};
@@ -168,6 +168,8 @@ fn every_rest_request_has_a_path_the_platform_publishes() {
                 "magento2" => format!("/V1{}", path.0),
                 "medusa" => format!("/admin{}", path.0),
                 "square" => format!("/v2{}", path.0),
+                // As it is unless told otherwise; the other version is asked for below.
+                "amazon-sp" => path.0.replace("${config.api}", "2026-01-01"),
                 _ => path.0.clone(),
             });
             if !paths.iter().any(|(m, p)| *m == method && normal(p) == path) {
@@ -230,4 +232,28 @@ fn many_orders_are_named_by_one_parameter_each() {
     let call = engine.get_many(&["order_1", "order_2"]).unwrap().unwrap();
     let ids: Vec<&str> = call.query.iter().filter(|(name, _)| name == "id[]").map(|(_, id)| id.as_str()).collect();
     assert_eq!(ids, ["order_1", "order_2"]);
+}
+
+#[test]
+fn both_versions_of_amazons_orders_are_asked_for_in_their_own_words() {
+    let package = Package::find("amazon-sp").unwrap();
+    let asked = |api: &str| {
+        let settings = BTreeMap::from([("api".into(), json!(api)), ("marketplace_ids".into(), json!("A1"))]);
+        let engine = Engine::compile(&package, &settings).unwrap();
+        let window = Window { since: Some(1_767_225_600_000_000), until: None, limit: 100, now: 1_767_312_000_000_000 };
+        let call = engine.list(&engine.begin(&window), &window).unwrap();
+        let Target::Below(path) = call.target else { panic!("it is no link") };
+        let names: Vec<String> = call.query.into_iter().map(|(name, _)| name).collect();
+        (path, names.join(" "))
+    };
+    let (path, names) = asked("2026-01-01");
+    assert_eq!(
+        (path.as_str(), names.as_str()),
+        ("/orders/2026-01-01/orders", "includedData lastUpdatedAfter marketplaceIds maxResultsPerPage")
+    );
+    let (path, names) = asked("v0");
+    assert_eq!(
+        (path.as_str(), names.as_str()),
+        ("/orders/v0/orders", "LastUpdatedAfter MarketplaceIds MaxResultsPerPage")
+    );
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use jaq_json::Val;
 
+use crate::decimal::NOT_DECIMAL;
 use crate::manifest::Expression;
 use crate::program::{CompileError, MapError, Mapping};
 use crate::value::Value;
@@ -175,6 +176,7 @@ impl Program {
         };
         let results = results.map_err(|error| match error {
             MapError::Program(reason) => self.wrong(&reason),
+            MapError::Decimal(value) => self.wrong(&format!("{value}{NOT_DECIMAL}")),
             MapError::Stopped(reason) => MapError::Stopped(format!("{}: {reason}", self.place)),
             other => other,
         });
