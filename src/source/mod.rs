@@ -20,8 +20,7 @@ use chrono::{DateTime, Utc};
 use order_contract::process::ProcessDefinition;
 use order_contract::protocol::{ActionCall, ActionError, Idempotency};
 use order_contract::{
-    ActionName, AvailableAction, Effect, IdempotencyKey, InvariantCheck, OrderKind, OrderSnapshot, Rejection,
-    SourceKey, SourceOrderId,
+    ActionName, Effect, IdempotencyKey, InvariantCheck, OrderKind, OrderSnapshot, Rejection, SourceKey, SourceOrderId,
 };
 
 pub use factory::{Adapter, Factory, Plug, PlugError, Terms};
@@ -285,9 +284,6 @@ pub trait OrderSource: Send + Sync {
         body: &[u8],
         now: DateTime<Utc>,
     ) -> Result<(String, SourceEvent), EventError>;
-
-    /// What the owner would accept now.
-    async fn available_actions(&self, id: &SourceOrderId) -> Result<Vec<AvailableAction>, SourceError>;
 
     /// Asks once. Retrying is the ledger's decision, never the client's.
     async fn execute(&self, request: &ActionRequest) -> ActionOutcome;

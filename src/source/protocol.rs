@@ -13,10 +13,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, Method, StatusCode};
 use order_contract::process::ProcessDefinition;
 use order_contract::protocol::{
-    self, ActionError, ActionReply, Descriptor, Idempotency, ListOrders, ORDER_CHANGED, OrderActions, OrderPage,
-    Outcome, paths, problems,
+    self, ActionError, ActionReply, Descriptor, Idempotency, ListOrders, ORDER_CHANGED, OrderPage, Outcome, paths,
+    problems,
 };
-use order_contract::{AvailableAction, IdempotencyKey, Rejection, Rounding, SourceKey, SourceOrderId, parse_snapshot};
+use order_contract::{IdempotencyKey, Rejection, Rounding, SourceKey, SourceOrderId, parse_snapshot};
 use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -190,11 +190,6 @@ impl OrderSource for ProtocolClient {
         let id = verified_id(&self.webhooks, headers, body, now)?;
         let event = event(&id, body).map_err(EventError::Malformed)?;
         Ok((id, event))
-    }
-
-    async fn available_actions(&self, id: &SourceOrderId) -> Result<Vec<AvailableAction>, SourceError> {
-        let answer = self.ask(self.get(paths::ACTIONS, &[id.as_str()])).await?;
-        self.read::<OrderActions>(&answer).map(|actions| actions.actions)
     }
 
     async fn execute(&self, request: &ActionRequest) -> ActionOutcome {

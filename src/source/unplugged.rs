@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use order_contract::process::ProcessDefinition;
-use order_contract::{AvailableAction, IdempotencyKey, Rejection, SourceKey, SourceOrderId};
+use order_contract::{IdempotencyKey, Rejection, SourceKey, SourceOrderId};
 
 use super::{
     ActionOutcome, ActionRequest, Capabilities, ChangePage, ChangeWindow, EventError, Normalized, OrderSource, Probe,
@@ -57,10 +57,6 @@ impl OrderSource for Unplugged {
         _: DateTime<Utc>,
     ) -> Result<(String, SourceEvent), EventError> {
         Err(EventError::Unplugged)
-    }
-
-    async fn available_actions(&self, _: &SourceOrderId) -> Result<Vec<AvailableAction>, SourceError> {
-        self.refuse()
     }
 
     async fn execute(&self, _: &ActionRequest) -> ActionOutcome {

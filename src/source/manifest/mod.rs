@@ -24,7 +24,7 @@ use order_adapter::engine::{Delivery, Engine, EngineError, Event, Exchange, KeyS
 use order_adapter::{MapError, Package, PackageError};
 use order_contract::process::ProcessDefinition;
 use order_contract::protocol::Idempotency;
-use order_contract::{AvailableAction, IdempotencyKey, OrderKind, Rejection, Rounding, SourceKey, SourceOrderId};
+use order_contract::{IdempotencyKey, OrderKind, Rejection, Rounding, SourceKey, SourceOrderId};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -284,13 +284,6 @@ impl OrderSource for ManifestSource {
             Event::Ignored => SourceEvent::Ignored,
         };
         Ok((id, event))
-    }
-
-    async fn available_actions(&self, id: &SourceOrderId) -> Result<Vec<AvailableAction>, SourceError> {
-        match self.read_order(id).await? {
-            Some(record) => Ok(self.engine.available_actions(&record)),
-            None => Err(SourceError::Status(self.source.clone(), 404)),
-        }
     }
 
     async fn execute(&self, request: &ActionRequest) -> ActionOutcome {

@@ -14,7 +14,7 @@ use order_center::source::{
     RawOrder, Reread, Source, SourceError, SourceEvent,
 };
 use order_contract::process::ProcessDefinition;
-use order_contract::{AvailableAction, IdempotencyKey, Rejection, Rounding, SourceOrderId};
+use order_contract::{IdempotencyKey, Rejection, Rounding, SourceOrderId};
 use serde_json::{Map, Value, json};
 
 use super::{changed, of_shelf, run};
@@ -355,10 +355,6 @@ impl OrderSource for Sparse {
         now: DateTime<Utc>,
     ) -> Result<(String, SourceEvent), EventError> {
         self.0.parse_event(headers, body, now)
-    }
-
-    async fn available_actions(&self, id: &SourceOrderId) -> Result<Vec<AvailableAction>, SourceError> {
-        self.0.available_actions(id).await
     }
 
     async fn execute(&self, request: &ActionRequest) -> ActionOutcome {

@@ -57,7 +57,8 @@ async fn what_the_fresh_order_does_not_allow_is_announced_refused_and_not_sent()
     let (shop, source) = shop().await;
     shop.orders.lock().unwrap().touch(7, |order| order["status"] = json!("completed"));
     let id = SourceOrderId::try_new("7").unwrap();
-    let actions = source.available_actions(&id).await.unwrap();
+    let raw = source.fetch(&id).await.unwrap().unwrap();
+    let actions = source.normalize(&raw).await.unwrap().snapshot.available_actions;
     let find = |name: &str| actions.iter().find(|action| action.name.as_str() == name).unwrap();
     assert!(find("refund").enabled && !find("cancel").enabled && !find("ship").enabled);
     assert_eq!(find("cancel").blockers[0].code, "STATE");

@@ -106,7 +106,8 @@ async fn webhooks_and_actions_are_stopped_too() {
 
     let id = SourceOrderId::try_new("7").unwrap();
     let endless = spoiled(&shop, &[("[actions.cancel]\n", "[actions.cancel]\nallowed_when = 'def f: f; f'\n")]);
-    let actions = endless.available_actions(&id).await.unwrap();
+    let raw = endless.fetch(&id).await.unwrap().unwrap();
+    let actions = endless.normalize(&raw).await.unwrap().snapshot.available_actions;
     let cancel = actions.iter().find(|action| action.name.as_str() == "cancel").expect("it is named");
     assert!(!cancel.enabled, "what cannot be found out is not offered");
 }
