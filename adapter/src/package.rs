@@ -7,6 +7,7 @@ use order_contract::{InvariantCheck, OrderSnapshot, Rounding, parse_snapshot};
 
 use crate::manifest::Manifest;
 use crate::program::{CompileError, MapError, Mapping};
+use crate::xml::json_of_xml;
 
 // `BUILTIN`: the files of each folder below adapters/, as (name, [(path, text)]).
 include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
@@ -213,7 +214,8 @@ impl Package {
     /// # Errors
     /// [`MapError`] when the document is not JSON.
     pub fn records(&self, document: &[u8]) -> Result<Vec<Vec<u8>>, MapError> {
-        self.records.run_all(document, "{}")
+        let json = if self.manifest.map.xml { json_of_xml(document)? } else { document.into() };
+        self.records.run_all(&json, "{}")
     }
 
     /// Maps one record under a rounding rule of the source's own, with a notice for each amount that it changed.

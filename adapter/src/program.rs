@@ -15,7 +15,7 @@ use crate::{decimal, native};
 /// What every mapping may use besides jq's own filters.
 const PRELUDE: &str = include_str!("prelude.jq");
 /// The deepest nesting of a record: a parser that recurses must not be led to the end of its stack.
-const DEPTH_MAX: usize = 64;
+pub(crate) const DEPTH_MAX: usize = 64;
 
 /// The longest program, in bytes, and the stack it is compiled on: enough for one that is nothing but nesting. The
 /// memory is touched only as far as it is used.

@@ -11,11 +11,12 @@ mod pool;
 mod process;
 mod worker;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use order_adapter::{FixtureReport, MapError, Package, PackageError, check_fixture, fixtures};
+use order_adapter::{FixtureReport, MapError, Package, PackageError, check_fixture, fixtures, json_of_xml};
 use order_contract::{InvariantCheck, OrderSnapshot, Rounding, parse_snapshot};
 
 pub use isolated::Isolated;
@@ -86,6 +87,7 @@ pub struct Mapper {
     records: Program,
     order: Program,
     rounding: Rounding,
+    xml: bool,
 }
 
 impl Mapper {
@@ -98,6 +100,7 @@ impl Mapper {
             records: Program::new("adapter.toml [map] records", &map.records),
             order: Program::new(&map.order, package.file(&map.order).unwrap_or_default()),
             rounding: map.rounding,
+            xml: map.xml,
         }
     }
 
@@ -129,6 +132,7 @@ impl Mapper {
     /// # Errors
     /// [`MapError`] when they cannot be told apart.
     pub async fn records(&self, document: &[u8]) -> Result<Vec<Vec<u8>>, MapError> {
+        let document = &*self.json(document)?;
         let run = Run {
             split: Some(&self.records),
             program: None,
@@ -154,6 +158,7 @@ impl Mapper {
     /// # Errors
     /// [`MapError`] when the document's records cannot be told apart.
     pub async fn map_document(&self, document: &[u8], settings: &str) -> Result<Vec<MappedRecord>, MapError> {
+        let document = &*self.json(document)?;
         let mut mapped: Vec<MappedRecord> = Vec::new();
         let (mut step_by_step, mut kills) = (false, 0);
         loop {
@@ -210,6 +215,12 @@ impl Mapper {
             reports.push(check_fixture(package, path, mapped.map(orders)));
         }
         Ok(reports)
+    }
+
+    /// A document as JSON. One that is too large is left for the pool to refuse.
+    fn json<'a>(&self, document: &'a [u8]) -> Result<Cow<'a, [u8]>, MapError> {
+        let fits = document.len() <= self.pool.limits().document_bytes;
+        if self.xml && fits { json_of_xml(document) } else { Ok(document.into()) }
     }
 
     fn order(&self, result: Result<Vec<u8>, MapError>) -> Result<Mapped, MapError> {

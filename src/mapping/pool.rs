@@ -61,6 +61,11 @@ impl Pool {
         Self(Arc::new(Inner { limits, slots, shares: Mutex::default(), idle: Mutex::default() }))
     }
 
+    /// What one run may take.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
     /// A process of its own for the expressions of one manifest, under the limits of this pool.
     #[must_use]
     pub fn isolated(&self) -> Isolated {

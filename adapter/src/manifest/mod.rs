@@ -118,6 +118,10 @@ pub struct Map {
     pub order: String,
     /// A jq expression that gives the records of a document: one order, a list, or the platform's list envelope.
     pub records: String,
+    /// Whether a document may be XML, as the platform answers unless it is asked otherwise. An element is an object of its
+    /// children, with attributes under `@name` and a text beside them under `#text`.
+    #[serde(default)]
+    pub xml: bool,
     /// A jq expression that gives the order's id from its record. Needed to read a platform, not to map files.
     #[serde(default)]
     pub id: Option<Expression>,
