@@ -70,21 +70,23 @@ pub(super) struct RunHead {
     pub(super) seconds: u32,
     /// 1: send each frame at once.
     pub(super) step_by_step: u32,
+    /// 1: the input may be XML.
+    pub(super) xml: u32,
     /// The length of the settings; the input is the rest.
     pub(super) settings: u32,
 }
 
 impl RunHead {
     /// Its length in bytes.
-    pub(super) const LENGTH: usize = 24;
+    pub(super) const LENGTH: usize = 28;
 
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        to_bytes([self.split, self.program, self.skip, self.seconds, self.step_by_step, self.settings])
+        to_bytes([self.split, self.program, self.skip, self.seconds, self.step_by_step, self.xml, self.settings])
     }
 
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
-        let [split, program, skip, seconds, step_by_step, settings] = words(bytes)?;
-        Some(Self { split, program, skip, seconds, step_by_step, settings })
+        let [split, program, skip, seconds, step_by_step, xml, settings] = words(bytes)?;
+        Some(Self { split, program, skip, seconds, step_by_step, xml, settings })
     }
 }
 
@@ -169,9 +171,9 @@ mod tests {
         assert_eq!((head(start.try_into().unwrap()), body), (Some((Kind::Result, 3)), b"abc".as_slice()));
         assert_eq!(head([b'?', 0, 0, 0, 0]), None);
 
-        let run = RunHead { split: u32::MAX, program: 1, skip: 2, seconds: 3, step_by_step: 1, settings: 5 };
+        let run = RunHead { split: u32::MAX, program: 1, skip: 2, seconds: 3, step_by_step: 1, xml: 1, settings: 5 };
         assert_eq!((RunHead::of(&run.to_bytes()), run.to_bytes().len()), (Some(run), RunHead::LENGTH));
-        assert_eq!(RunHead::of(&[0; 23]), None);
+        assert_eq!(RunHead::of(&[0; 27]), None);
         for error in [
             MapError::Input("a".into()),
             MapError::Float("/c".into()),

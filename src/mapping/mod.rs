@@ -11,12 +11,11 @@ mod pool;
 mod process;
 mod worker;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use order_adapter::{FixtureReport, MapError, Package, PackageError, check_fixture, fixtures, json_of_xml};
+use order_adapter::{FixtureReport, MapError, Package, PackageError, check_fixture, fixtures};
 use order_contract::{InvariantCheck, OrderSnapshot, Rounding, parse_snapshot};
 
 pub use isolated::Isolated;
@@ -115,7 +114,15 @@ impl Mapper {
     /// # Errors
     /// [`MapError`]; [`MapError::Stopped`] when the mapping went beyond a limit.
     pub async fn map(&self, record: &[u8], settings: &str) -> Result<Mapped, MapError> {
-        let run = Run { split: None, program: Some(&self.order), skip: 0, step_by_step: true, settings, input: record };
+        let run = Run {
+            split: None,
+            program: Some(&self.order),
+            skip: 0,
+            step_by_step: true,
+            xml: false,
+            settings,
+            input: record,
+        };
         let mut mapped = Err(MapError::Results("none"));
         self.pool
             .run(&run, &mut |output| {
@@ -132,12 +139,12 @@ impl Mapper {
     /// # Errors
     /// [`MapError`] when they cannot be told apart.
     pub async fn records(&self, document: &[u8]) -> Result<Vec<Vec<u8>>, MapError> {
-        let document = &*self.json(document)?;
         let run = Run {
             split: Some(&self.records),
             program: None,
             skip: 0,
             step_by_step: false,
+            xml: self.xml,
             settings: "{}",
             input: document,
         };
@@ -158,7 +165,6 @@ impl Mapper {
     /// # Errors
     /// [`MapError`] when the document's records cannot be told apart.
     pub async fn map_document(&self, document: &[u8], settings: &str) -> Result<Vec<MappedRecord>, MapError> {
-        let document = &*self.json(document)?;
         let mut mapped: Vec<MappedRecord> = Vec::new();
         let (mut step_by_step, mut kills) = (false, 0);
         loop {
@@ -168,6 +174,7 @@ impl Mapper {
                 program: Some(&self.order),
                 skip: before,
                 step_by_step,
+                xml: self.xml,
                 settings,
                 input: document,
             };
@@ -215,12 +222,6 @@ impl Mapper {
             reports.push(check_fixture(package, path, mapped.map(orders)));
         }
         Ok(reports)
-    }
-
-    /// A document as JSON. One that is too large is left for the pool to refuse.
-    fn json<'a>(&self, document: &'a [u8]) -> Result<Cow<'a, [u8]>, MapError> {
-        let fits = document.len() <= self.pool.limits().document_bytes;
-        if self.xml && fits { json_of_xml(document) } else { Ok(document.into()) }
     }
 
     fn order(&self, result: Result<Vec<u8>, MapError>) -> Result<Mapped, MapError> {

@@ -40,6 +40,8 @@ pub(super) struct Run<'a> {
     pub(super) skip: usize,
     /// Whether each result is sent at once, so that the record that breaks the worker is known.
     pub(super) step_by_step: bool,
+    /// Whether the input may be XML.
+    pub(super) xml: bool,
     pub(super) settings: &'a str,
     pub(super) input: &'a [u8],
 }
@@ -59,11 +61,6 @@ impl Pool {
     pub fn new(limits: Limits) -> Self {
         let slots = Semaphore::new(limits.workers.max(1));
         Self(Arc::new(Inner { limits, slots, shares: Mutex::default(), idle: Mutex::default() }))
-    }
-
-    /// What one run may take.
-    pub(super) fn limits(&self) -> &Limits {
-        &self.0.limits
     }
 
     /// A process of its own for the expressions of one manifest, under the limits of this pool.
@@ -157,6 +154,7 @@ async fn exchange(
         skip: word(run.skip),
         seconds: u32::try_from(limits.time.as_secs()).unwrap_or(u32::MAX),
         step_by_step: u32::from(run.step_by_step),
+        xml: u32::from(run.xml),
         settings: word(run.settings.len()),
     };
     worker.send_definitions().await?;

@@ -4,7 +4,7 @@ use std::io::{self, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
-use order_adapter::{CompileError, MapError, Mapping, Value};
+use order_adapter::{CompileError, MapError, Mapping, Value, json_of_xml};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -181,8 +181,10 @@ fn records(
         Some(Err(error)) => Err(MapError::Program(error.to_string())),
         None => Ok(None),
     };
-    let prepared =
-        (|| Ok((program(head.split)?, program(head.program)?, Value::parse(settings)?, Value::parse(input)?)))();
+    let prepared = (|| {
+        let input = if head.xml == 0 { Value::parse(input) } else { Value::parse(&json_of_xml(input)?) };
+        Ok((program(head.split)?, program(head.program)?, Value::parse(settings)?, input?))
+    })();
     let (split, order, settings, input) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return Ok(Err(error)),

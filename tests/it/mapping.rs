@@ -157,6 +157,27 @@ async fn what_no_parser_should_see_is_refused_before_it() {
     assert_eq!(pool.idle_workers().len(), 1, "none of it broke the worker");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_may_be_xml_where_the_adapter_says_so() {
+    let pool = Pool::new(limits());
+    let order = "<prestashop><order><id>5</id><id_currency href='x'><![CDATA[1]]></id_currency><current_state>2</current_state>\
+        <reference>R5</reference><date_add>2025-04-01 09:00:00</date_add><date_upd>2025-04-02 09:00:00</date_upd>\
+        <total_paid_tax_incl>20.00</total_paid_tax_incl><total_products_wt>20.00</total_products_wt><associations><order_rows>\
+        <order_row><id>1</id><product_quantity>2</product_quantity><product_name>Mug</product_name>\
+        <unit_price_tax_incl>10</unit_price_tax_incl></order_row></order_rows></associations></order></prestashop>";
+    let settings = r#"{"kind": "RETAIL", "currencies": {"1": "EUR"}, "states": {}, "utc_offset": "+00:00"}"#;
+    let reads = Mapper::new(&pool, &Package::find("prestashop").expect("is built in"));
+    let mapped = reads.map_document(order.as_bytes(), settings).await.expect("one order");
+    let (order_read, _) = mapped[0].order.as_ref().expect("an order");
+    assert_eq!((order_read.number.as_str(), order_read.totals.total.to_string()), ("R5", "20".to_owned()));
+    let refuses = Mapper::new(&pool, &Package::find("woocommerce").expect("is built in"));
+    assert!(matches!(refuses.map_document(order.as_bytes(), "{}").await, Err(MapError::Input(_))));
+    // Attributes are compared with each other: so many of them take their time, and then are stopped.
+    let names: Vec<String> = (0..200_000).map(|n| format!("a{n}=''")).collect();
+    let evil = format!("<prestashop><a {}/></prestashop>", names.join(" "));
+    assert!(matches!(reads.map_document(evil.as_bytes(), settings).await, Err(MapError::Stopped(_))));
+}
+
 #[tokio::test]
 async fn output_without_end_is_cut() {
     let pool = Pool::new(Limits { result_bytes: 1 << 20, ..limits() });
