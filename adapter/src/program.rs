@@ -145,7 +145,7 @@ impl Mapping {
         let at =
             |offset: usize, message: String| at_line(code[..offset.min(code.len())].matches('\n').count() + 1, message);
         if let Some((line, key)) = prepared.repeated {
-            return Err(at_line(line, format!("`{key}` stands twice in one object: which of the two is meant?")));
+            return Err(at_line(line, format!("`{key}` stands twice in one object: keep the one that is meant")));
         }
         let offset = |part: &str| part.as_ptr() as usize - code.as_ptr() as usize;
 

@@ -60,17 +60,16 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError::Invalid`] with the file and line at fault, [`CatalogError::PackageExists`].
     pub async fn upload(&self, files: Files, actor: &str) -> Result<PackageInfo, CatalogError> {
-        let whole = files.clone();
         // What a stranger wrote is compiled beside the tasks that answer others.
         let opened = tokio::task::spawn_blocking(|| open(files)).await;
-        let mut opened = opened.map_err(|_| invalid("the mapping cannot be compiled".to_owned()))??;
+        let (mut opened, package) = opened.map_err(|_| invalid("the mapping cannot be compiled".to_owned()))??;
         if let Some(own) = builtin(&opened.info.name)
             && own.info.version == opened.info.version
             && own.info.sha256 != opened.info.sha256
         {
             return Err(CatalogError::PackageExists(opened.info.adapter()));
         }
-        self.check_fixtures(whole).await?;
+        self.check_fixtures(&package).await?;
         let mut transaction = self.begin("store an adapter package").await?;
         self.store(&mut transaction, &opened, actor).await?;
         self.announce(&mut transaction).await?;
@@ -79,12 +78,14 @@ impl Catalog {
         Ok(opened.info)
     }
 
-    async fn check_fixtures(&self, files: Files) -> Result<(), CatalogError> {
-        let package = Package::open(files).map_err(|e| invalid(e.to_string()))?;
-        let mapper = Mapper::new(&self.config.factory.workers, &package);
-        let reports = mapper.check_fixtures(&package).await.map_err(|e| invalid(e.to_string()))?;
+    async fn check_fixtures(&self, package: &Package) -> Result<(), CatalogError> {
+        let mapper = Mapper::new(&self.config.factory.workers, package);
+        let reports = mapper.check_fixtures(package).await.map_err(|e| invalid(e.to_string()))?;
         let failed = reports.iter().find_map(|report| Some((&report.fixture, report.failures.first()?)));
-        failed.map_or(Ok(()), |(fixture, failure)| Err(invalid(format!("{fixture} does not hold: {failure}"))))
+        failed.map_or(Ok(()), |(fixture, failure)| {
+            let hint = "mend the mapping, or keep what it maps to now with `order-center adapter check --accept`";
+            Err(invalid(format!("{fixture} does not hold: {failure}; {hint}")))
+        })
     }
 
     /// Every adapter that a source can run on, beside the protocol: by name, newest version first.
@@ -216,7 +217,7 @@ fn builtins() -> &'static [Opened] {
     let opened = |name: &&str| {
         let package = Package::find(name).map_err(|e| invalid(e.to_string()))?;
         let files = package.paths().filter_map(|path| Some((path.to_owned(), package.file(path)?.to_owned())));
-        let mut opened = open(files.collect())?;
+        let (mut opened, _) = open(files.collect())?;
         opened.info.builtin = true;
         Ok::<_, CatalogError>(opened)
     };
@@ -241,9 +242,9 @@ fn invalid(reason: String) -> CatalogError {
     CatalogError::Invalid { field: "files", reason }
 }
 
-/// Reads a package and compiles its mappings; runs nothing of it.
-fn open(mut files: Files) -> Result<Opened, CatalogError> {
-    files.retain(|path, _| runs(path));
+/// Reads a package and compiles its mappings; runs nothing of it. What only stands beside is in the package and not kept.
+fn open(whole: Files) -> Result<(Opened, Package), CatalogError> {
+    let files: Files = whole.iter().filter(|(path, _)| runs(path)).map(|(p, text)| (p.clone(), text.clone())).collect();
     if files.len() > FILES_MAX || files.values().map(String::len).sum::<usize>() > BYTES_MAX {
         return Err(invalid(format!("a package has at most {FILES_MAX} files and {BYTES_MAX} bytes")));
     }
@@ -255,7 +256,8 @@ fn open(mut files: Files) -> Result<Opened, CatalogError> {
             return Err(invalid(format!("{path} nests brackets deeper than {NESTING_MAX}")));
         }
     }
-    let manifest = Package::open(files.clone()).map_err(|e| invalid(e.to_string()))?.manifest;
+    let package = Package::open(whole).map_err(|e| invalid(e.to_string()))?;
+    let manifest = &package.manifest;
     if manifest.name == PROTOCOL || !is_name(&manifest.name) {
         let reason = format!("{:?} is no adapter name: a to z, 0 to 9 and '-', and not `{PROTOCOL}`", manifest.name);
         return Err(invalid(reason));
@@ -264,14 +266,14 @@ fn open(mut files: Files) -> Result<Opened, CatalogError> {
         return Err(invalid(format!("version is {:?}; it must be MAJOR.MINOR.PATCH", manifest.version)));
     }
     let info = PackageInfo {
-        name: manifest.name,
-        version: manifest.version,
-        title: manifest.title,
+        name: manifest.name.clone(),
+        version: manifest.version.clone(),
+        title: manifest.title.clone(),
         sha256: content_address(files.iter().map(|(path, text)| (path.as_str(), text.as_str()))),
         builtin: false,
         created_at: None,
     };
-    Ok(Opened { info, files })
+    Ok((Opened { info, files }, package))
 }
 
 fn is_name(name: &str) -> bool {

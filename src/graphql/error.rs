@@ -188,6 +188,7 @@ fn ledger(cause: OperationError, down: &str) -> Error {
         OperationError::Overloaded => {
             error(SERVICE_UNAVAILABLE, "too many operations are under way, so the module was not asked: try again")
         }
+        OperationError::Taken => error(SERVICE_UNAVAILABLE, cause.to_string()),
         OperationError::KeyMismatch | OperationError::UnknownSource(_) | OperationError::UnknownOrder => {
             bad_input(cause.to_string())
         }

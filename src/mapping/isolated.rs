@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use std::time::{Duration, Instant};
 use order_adapter::engine::Evaluator;
 use order_adapter::{MapError, Value};
 use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::Semaphore;
 
 use super::Limits;
 use super::frame::{self, EvaluateHead, HEAD, Kind};
@@ -29,7 +29,7 @@ const WAITING_MAX: usize = 16;
 pub struct Isolated {
     limits: Limits,
     state: Mutex<State>,
-    waiting: AtomicUsize,
+    room: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ impl Isolated {
     /// The process starts with the first question.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, state: Mutex::default(), waiting: AtomicUsize::new(0) }
+        Self { limits, state: Mutex::default(), room: Semaphore::new(WAITING_MAX) }
     }
 
     fn ask(&self, place: &str, program: &str, input: &Value, variables: &[Value]) -> Result<Vec<Value>, MapError> {
@@ -100,17 +100,13 @@ impl Isolated {
 impl Evaluator for Isolated {
     fn evaluate(&self, place: &str, program: &str, input: &Value, variables: &[Value]) -> Result<Vec<Value>, MapError> {
         let ask = || self.ask(place, program, input, variables);
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(MapError::Stopped("too many of this source's expressions wait to be evaluated".to_owned()));
-        }
-        let results = match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        let crowded = "too many of this source's expressions wait to be evaluated: try again in a moment";
+        let _place = self.room.try_acquire().map_err(|_| MapError::Stopped(crowded.to_owned()))?;
+        match Handle::try_current().map(|handle| handle.runtime_flavor()) {
             // Others go on meanwhile.
             Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(ask),
             _ => ask(),
-        };
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        results
+        }
     }
 }
 

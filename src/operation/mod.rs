@@ -63,6 +63,9 @@ pub enum OperationError {
     /// Too many operations are under way.
     #[error("too many operations are under way: try again in a moment")]
     Overloaded,
+    /// Settlement works on it all the time it could be waited for.
+    #[error("the owner is being asked about this operation just now: try again in a moment")]
+    Taken,
 }
 
 /// Where an operation stands.
@@ -324,7 +327,7 @@ impl Operations {
                 return Ok(Some((record, mark)));
             }
             if Instant::now() >= deadline {
-                return Err(OperationError::Overloaded);
+                return Err(OperationError::Taken);
             }
             sleep(TAKEN_PAUSE).await;
         }

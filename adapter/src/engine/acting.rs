@@ -233,7 +233,10 @@ impl Action {
         let message = match allowed.value(record, bindings) {
             Ok(value) if is_true(&value) => return Vec::new(),
             Ok(_) => self.not_allowed.clone(),
-            Err(reason) => format!("Whether it is allowed could not be found out: {reason}"),
+            Err(reason) => format!(
+                "Whether it is allowed could not be found out ({reason}): read the order again, and have its adapter mended if \
+                 that stays so"
+            ),
         };
         vec![ActionBlocker { code: "NOT_ALLOWED".into(), message, details: None }]
     }

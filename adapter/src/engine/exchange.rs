@@ -96,7 +96,7 @@ pub(crate) struct Request {
     method: String,
     path: Text,
     query: Vec<(String, Text)>,
-    query_lists: Vec<(String, Program)>,
+    parameters: Option<Program>,
     headers: Vec<(String, Text)>,
     body: Content,
 }
@@ -121,10 +121,7 @@ impl Request {
         let texts = |templates: &BTreeMap<String, Template>| {
             templates.iter().map(|(name, template)| Ok((name.clone(), text(template)?))).collect::<Result<Vec<_>, _>>()
         };
-        let query_lists = request.query_lists.iter().map(|(name, list)| {
-            let place = format!("{place}.query_lists.{name}");
-            Ok((name.clone(), Program::compile(&place, list).map_err(EngineError::Expression)?))
-        });
+        let parameters = request.parameters.as_ref().map(|of| Program::compile(&format!("{place}.parameters"), of));
         let body = match (&request.graphql, &request.variables, &request.body) {
             (Some(file), variables, None) => {
                 let variables = variables.as_ref().map(|v| Program::compile(&format!("{place}.variables"), v));
@@ -155,7 +152,7 @@ impl Request {
             method,
             path: text(&path)?,
             query: texts(&request.query)?,
-            query_lists: query_lists.collect::<Result<_, EngineError>>()?,
+            parameters: parameters.transpose().map_err(EngineError::Expression)?,
             headers: texts(&request.headers)?,
             body,
         })
@@ -193,11 +190,10 @@ impl Request {
             }
         };
         let (mut query, headers) = (present(&self.query), present(&self.headers));
-        for (name, list) in &self.query_lists {
-            let items = list.items(input, bindings).map_err(|error| wrong(error.to_string()))?;
-            let texts = items.as_ref().and_then(|items| items.iter().map(super::expression::text).collect());
-            let texts: Vec<String> = texts.ok_or_else(|| wrong(format!("`{name}` is a list of texts")))?;
-            query.extend(texts.into_iter().map(|text| (name.clone(), text)));
+        if let Some(parameters) = &self.parameters {
+            let given = repeated(&compute(parameters)?);
+            query
+                .extend(given.ok_or_else(|| wrong("`parameters` gives an object of texts and lists of texts".into()))?);
         }
         Ok(Call { method: self.method.clone(), target: Target::Below(path), query, headers, body })
     }
@@ -205,7 +201,7 @@ impl Request {
     /// Whether it names a placeholder or a variable such as `page.number` anywhere.
     pub(crate) fn names(request: &manifest::Request, name: &str) -> bool {
         let templates = request.path.iter().chain(request.query.values()).chain(request.headers.values());
-        let expressions = request.body.iter().chain(&request.variables).chain(request.query_lists.values());
+        let expressions = request.body.iter().chain(&request.variables).chain(&request.parameters);
         templates.map(|template| &template.0).any(|text| text.contains(&format!("${{{name}}}")))
             || expressions.map(|expression| &expression.0).any(|text| text.contains(&format!("${name}")))
     }
@@ -235,12 +231,29 @@ pub(crate) fn document(package: &Package, file: &str) -> Result<String, EngineEr
     Ok(text)
 }
 
-/// An object of texts as `application/x-www-form-urlencoded`; fields that are null are left out.
-fn form(value: &Val) -> Option<String> {
+/// The fields of an object; those that are null are left out.
+fn fields(value: &Val) -> Option<impl Iterator<Item = (&Val, &Val)>> {
     let Val::Obj(fields) = value else { return None };
-    let pairs = fields.iter().filter(|(_, value)| !matches!(value, Val::Null)).map(|(name, value)| {
+    Some(fields.iter().filter(|(_, value)| !matches!(value, Val::Null)))
+}
+
+/// An object of texts as `application/x-www-form-urlencoded`.
+fn form(value: &Val) -> Option<String> {
+    let pairs = fields(value)?.map(|(name, value)| {
         let (name, value) = (super::expression::text(name)?, super::expression::text(value)?);
         Some(format!("{}={}", percent_encoded(&name), percent_encoded(&value)))
     });
     pairs.collect::<Option<Vec<_>>>().map(|pairs| pairs.join("&"))
+}
+
+/// An object of texts and lists of texts as pairs, one for each text.
+fn repeated(value: &Val) -> Option<Vec<(String, String)>> {
+    let mut pairs = Vec::new();
+    for (name, value) in fields(value)? {
+        let values = if let Val::Arr(several) = value { several.as_slice() } else { std::slice::from_ref(value) };
+        for value in values {
+            pairs.push((super::expression::text(name)?, super::expression::text(value)?));
+        }
+    }
+    Some(pairs)
 }

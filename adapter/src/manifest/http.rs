@@ -226,10 +226,10 @@ pub struct Request {
     /// Query parameters.
     #[serde(default)]
     pub query: BTreeMap<String, Template>,
-    /// Query parameters that are repeated, once for each text of the list that a jq expression gives. Its input is that
-    /// of `body`.
+    /// A jq expression that gives further query parameters, as an object: a list repeats its parameter, null leaves it
+    /// out. Its input is that of `body`.
     #[serde(default)]
-    pub query_lists: BTreeMap<String, Expression>,
+    pub parameters: Option<Expression>,
     /// Headers of this request.
     #[serde(default)]
     pub headers: BTreeMap<String, Template>,

@@ -90,8 +90,10 @@ pub(super) async fn record(options: &Options) -> Result<(), Failure> {
         keep("fixtures", &id, &scrub(&String::from_utf8_lossy(&raw.body)))?;
     }
     if !pages.is_empty() {
-        let case = list_case(&engine, options.limit, &pages)
-            .map_err(|error| Failure(format!("what was recorded cannot be listed again: {error:?}")))?;
+        let case = list_case(&engine, options.limit, &pages).map_err(|error| {
+            let hint = "its orders are in fixtures/; write the case by hand (docs/adapters.md)";
+            Failure(format!("the list cannot be read from what is kept of it ({error:?}): {hint}"))
+        })?;
         keep("cases", "list", &serde_json::to_string_pretty(&case).unwrap_or_default())?;
     }
     print(&format!(
